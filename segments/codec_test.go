@@ -1,0 +1,102 @@
+package segments_test
+
+import (
+	"bytes"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/seed14307185/refract/events"
+	"github.com/seed14307185/refract/segments"
+)
+
+// everything has a leaf of every kind, so that a state written by it can be
+// damaged in every way.
+func everything() []segments.Segment {
+	const h = time.Hour
+	return []segments.Segment{{Name: "everything", Who: segments.Account, Condition: segments.Any{
+		segments.Trait{Match: []segments.Match{is("k", "x"), is("o.k", 1.0)}},
+		segments.Did{Event: "A", Times: segments.Between(2, 3), InLast: 9 * h, Visitors: segments.AtLeast(2)},
+		segments.Did{Event: "A", Times: segments.Exactly(0), Visitors: segments.AtMost(2)},
+		segments.Without{Event: "A", Without: "B", Within: h},
+		segments.Before{Event: "A", Before: "B"},
+		segments.Repeats{Event: "A", Same: "k", Times: segments.AtLeast(2), InLast: 9 * h, Visitors: segments.AtLeast(2)},
+		segments.Days{Event: "A", Is: segments.AtLeast(3)},
+		segments.Stopped{Event: "A", Active: 9 * h, Quiet: h},
+		segments.First{Event: "A", InLast: h},
+		segments.Regularly{Event: "A", On: 2, Of: 4, Every: h},
+		segments.Resumed{Event: "A", Quiet: h, InLast: 9 * h},
+	}}}
+}
+
+// FuzzDecodeState: bytes are refused, or are a state that every method takes,
+// and that is written and read again as it is.
+func FuzzDecodeState(f *testing.F) {
+	p := compile(f, everything()...)
+	c := newTrial(1)
+	c.late = 3 * c.unit
+	s := &segments.State{}
+	for i := range 40 {
+		c.now = c.now.Add(c.unit)
+		p.Fold(pick(c, segments.Visitor, segments.Account), s, c.event())
+		if i%4 == 0 {
+			f.Add(p.AppendState(nil, s))
+		}
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		s, err := segments.DecodeState(b)
+		if err != nil {
+			if !errors.Is(err, segments.ErrDamaged) {
+				t.Fatal(err)
+			}
+			return
+		}
+		written := p.AppendState(nil, s)
+		again, err := segments.DecodeState(written)
+		if err != nil {
+			t.Fatalf("%x was written as %x: %v", b, written, err)
+		}
+		if b := p.AppendState(nil, again); !bytes.Equal(b, written) {
+			t.Fatalf("%x is read and written as %x", written, b)
+		}
+		now := start.UnixMilli()
+		p.Record(segments.Account, s, now)
+		p.Explain("everything", s, now)
+		s.Traits()
+		e := done{0, "v", "A", events.Properties{"k": "x"}}.event()
+		p.Fold(segments.Account, s, e)
+		p.Merge(s, again, now)
+		p.Record(segments.Account, s, now)
+		if _, err := segments.DecodeState(p.AppendState(nil, s)); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
+// A state that lost its end, or gained one, is refused.
+func TestDamagedStates(t *testing.T) {
+	p := compile(t, everything()...)
+	s := &segments.State{}
+	for i := range 5 {
+		p.Fold(segments.Account, s, done{time.Duration(i) * time.Hour, "v", "A", events.Properties{"k": "x"}}.event())
+	}
+	e := done{0, "v", "", nil}.event()
+	e.Kind, e.Traits = events.Group, events.Properties{"plan": "trial"}
+	p.Fold(segments.Account, s, e)
+	b := p.AppendState(nil, s)
+	if _, err := segments.DecodeState(b); err != nil {
+		t.Fatal(err)
+	}
+	for n := 1; n < len(b); n++ {
+		if _, err := segments.DecodeState(b[:n]); !errors.Is(err, segments.ErrDamaged) {
+			t.Errorf("%d of %d bytes are read: %v", n, len(b), err)
+		}
+	}
+	if _, err := segments.DecodeState(append(b, 0)); !errors.Is(err, segments.ErrDamaged) {
+		t.Errorf("a byte more is read: %v", err)
+	}
+	b[0]++
+	if _, err := segments.DecodeState(b); !errors.Is(err, segments.ErrDamaged) {
+		t.Errorf("another version is read: %v", err)
+	}
+}

@@ -1,0 +1,66 @@
+package segments
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"maps"
+	"slices"
+)
+
+// Segment is a named condition, true or false for a unit at a time.
+type Segment struct {
+	Name      string
+	Describe  string
+	Who       Who
+	Condition Condition
+}
+
+// Key returns the segment's content key: 64 bits of a SHA-256 over Who and the
+// condition's canonical form.
+func (s Segment) Key() Key {
+	return Key(hash64(string(s.Who) + " " + s.Condition.String()))
+}
+
+// Events returns the names of all events that can change the segment's truth,
+// sorted. A segment that doesn't compile has none.
+func (s Segment) Events() []string {
+	p, err := Compile([]Segment{s}, 0)
+	if err != nil {
+		return nil
+	}
+	return slices.Sorted(maps.Keys(p.heard[s.Who]))
+}
+
+// Condition is a node of the condition language: one of the connectives All,
+// Any and Not; Trait; or a condition over events, of which each has a file of
+// its own: Did, Without, Before, Repeats, Days, Stopped, First, Regularly and
+// Resumed. A Condition is not changed once it is part of a Segment.
+type Condition interface {
+	// String returns the canonical form, which reads like a line of a segment
+	// file. Two conditions with one canonical form mean the same.
+	String() string
+	compile(c *compiler) (*node, error)
+}
+
+// node is a compiled condition.
+type node struct {
+	text string // for people: a connective's word, or a canonical form
+	kids []*node
+	// eval appends the intervals of the condition for the state to dst: sorted,
+	// disjoint, not adjacent, and exact from the last fold onwards.
+	eval func(s *State, dst []Interval) []Interval
+}
+
+// compiler collects the leaves of one segment after the other.
+type compiler struct {
+	who    Who
+	late   int64
+	own    []LeafKey // of the segment that is being compiled
+	leaves map[LeafKey]*leaf
+	heard  map[Who]map[string][]*hearing
+}
+
+func hash64(s string) uint64 {
+	sum := sha256.Sum256([]byte(s))
+	return binary.BigEndian.Uint64(sum[:8])
+}
