@@ -1,0 +1,173 @@
+package rules
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/seed14307185/refract/segments"
+)
+
+// Load reads, validates and compiles a site directory. Its error, if the
+// directory could be read at all, is Problems: everything that is wrong, in
+// the order of file and line. It looks up environment variables for the values
+// "env:NAME" of refract.yaml.
+func Load(dir string) (*Set, error) {
+	switch info, err := os.Stat(dir); {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, fmt.Errorf("site directory %s does not exist: %w", dir, err)
+	case err != nil:
+		return nil, fmt.Errorf("site directory %s: %w", dir, err)
+	case !info.IsDir():
+		return nil, fmt.Errorf("site directory %s: it is not a directory", dir)
+	}
+	d := &directory{root: dir}
+	s := d.load()
+	if len(d.problems) > 0 {
+		return nil, d.problems.sorted()
+	}
+	s.Warnings = d.warnings.sorted()
+	return s, nil
+}
+
+// LoadEdge reads refract.yaml alone, for who has to know where a running
+// refract listens. Its error is Problems, as that of Load.
+func LoadEdge(dir string) (Edge, error) {
+	d := &directory{root: dir}
+	e := d.edge()
+	if len(d.problems) > 0 {
+		return e, d.problems.sorted()
+	}
+	return e, nil
+}
+
+// load reads everything. What it returns is complete only if there are no
+// problems.
+func (d *directory) load() *Set {
+	s := &Set{Dir: d.root}
+	s.Edge = d.edge()
+	known := &parts{
+		segments:  map[string]*segments.Segment{},
+		surfaces:  map[string]*Surface{},
+		responses: map[string][]byte{},
+		shown:     map[string]bool{},
+	}
+	d.strays()
+	for _, f := range d.list(segmentsDir, ".yaml") {
+		segment := segments.Segment{Name: f.name}
+		if v, ok := d.parse(f); ok {
+			segment = readSegment(f.name, v)
+		}
+		s.Segments = append(s.Segments, segment)
+	}
+	for i := range s.Segments {
+		known.segments[s.Segments[i].Name] = &s.Segments[i]
+	}
+	for _, f := range d.list(surfacesDir, ".yaml") {
+		surface := &Surface{Name: f.name, MaxBytes: maxFile}
+		if v, ok := d.parse(f); ok {
+			surface = readSurface(f.name, v)
+		}
+		s.Surfaces = append(s.Surfaces, surface)
+		known.surfaces[f.name] = surface
+	}
+	for _, f := range d.list(responsesDir, ".html") {
+		if !f.bad {
+			d.problems = append(d.problems, checkFragment(f.path, f.data, s.Edge.Attribute)...)
+		}
+		known.responses[f.name+".html"] = f.data
+	}
+	d.rules(s, known)
+	for _, name := range keys(known.responses) {
+		if !known.shown[name] {
+			d.warn(responsesDir+"/"+name, "", "no rule shows it")
+		}
+	}
+	if len(d.problems) > 0 {
+		return s
+	}
+	d.compile(s)
+	return s
+}
+
+// edge reads refract.yaml.
+func (d *directory) edge() Edge {
+	if _, err := os.Lstat(filepath.Join(d.root, edgeFile)); errors.Is(err, fs.ErrNotExist) {
+		hint := "refract init writes one"
+		if _, err := os.Lstat(filepath.Join(d.root, "refract.yml")); err == nil {
+			hint = "rename refract.yml to refract.yaml"
+		}
+		d.refuse(edgeFile, hint, "is missing")
+		return Edge{Attribute: DefaultAttribute}
+	}
+	v, ok := d.parse(d.read(edgeFile))
+	if !ok {
+		return Edge{Attribute: DefaultAttribute}
+	}
+	return readEdge(v)
+}
+
+// rules reads rules/ and checks how the rules go together.
+func (d *directory) rules(s *Set, known *parts) {
+	nobody := len(s.Edge.Identity.Account) == 0 && s.Edge.Sources.Segment.WriteKey == ""
+	type place struct {
+		surface  string
+		priority int
+	}
+	first := map[place]*Rule{}
+	for _, f := range d.list(rulesDir, ".yaml") {
+		v, ok := d.parse(f)
+		if !ok {
+			continue
+		}
+		r := readRule(f.name, v, known)
+		s.Rules = append(s.Rules, r)
+		if nobody && (r.Unit == segments.Account || r.Segment != nil && r.Segment.Who == segments.Account) {
+			v.warn("set identity.account or a source in refract.yaml", "the rule is about accounts, and nothing says which account a visitor belongs to")
+		}
+		if r.State != Live || r.Surface.Name == "" {
+			continue
+		}
+		at := place{r.Surface.Name, r.Priority}
+		if other := first[at]; other != nil {
+			field, _ := v.open("")
+			field.get("priority").refuse("give them different priorities: the highest one whose segment holds applies, for example priority: 10",
+				"rules %q and %q are both live on surface %q with priority %d", other.Name, r.Name, at.surface, at.priority)
+			continue
+		}
+		first[at] = r
+	}
+}
+
+// compile turns what was read into what decides. Nothing read is wrong.
+func (d *directory) compile(s *Set) {
+	for _, segment := range s.Segments {
+		if _, err := segments.Compile([]segments.Segment{segment}, s.Edge.Late); err != nil {
+			d.refuse(segmentsDir+"/"+segment.Name+".yaml", "", "%v", err)
+		}
+	}
+	if len(d.problems) > 0 {
+		return
+	}
+	var err error
+	if s.Program, err = segments.Compile(s.Segments, s.Edge.Late); err != nil {
+		d.refuse(segmentsDir, "", "%v", err)
+		return
+	}
+	for _, r := range s.Rules {
+		r.segment = r.Segment.Key()
+		r.Version = r.version()
+		if r.State == Live && !s.Edge.Off {
+			s.live = append(s.live, r)
+		}
+	}
+	slices.SortFunc(s.live, func(a, b *Rule) int {
+		return cmp.Or(-cmp.Compare(a.Priority, b.Priority), strings.Compare(a.Name, b.Name))
+	})
+	s.Revision = revision(d.files)
+}

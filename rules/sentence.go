@@ -1,0 +1,79 @@
+package rules
+
+import (
+	"fmt"
+	"html"
+	"strings"
+
+	"github.com/seed14307185/refract/segments"
+)
+
+// Sentence is the rule in one sentence, for people: "When SEGMENT reach
+// SURFACE, show RESPONSE; judge it by METRIC within 7 days; roll back if
+// GUARDRAIL within 7 days rises by more than 10 %."
+func (r *Rule) Sentence() string {
+	shown := r.Response.File
+	if r.Response.Op == Text {
+		shown = "the text " + quoteStart(string(r.Response.HTML))
+	}
+	fewer := ""
+	if r.Metric.Expect == "decrease" {
+		fewer = "fewer "
+	}
+	rises := "rises at all"
+	if r.Guardrail.Tolerate > 0 {
+		rises = "rises by more than " + formatPercent(r.Guardrail.Tolerate) + " %"
+	}
+	return fmt.Sprintf("When %s reach %s, show %s; judge it by %s%s%s within %s; roll back if %s%s within %s %s.",
+		r.Segment.Name, r.Surface.Name, shown,
+		fewer, r.Metric.Event, inWords(r.Metric.Where), FormatDuration(r.Metric.Within),
+		r.Guardrail.Event, inWords(r.Guardrail.Where), FormatDuration(r.Guardrail.Within), rises)
+}
+
+// inWords returns " where plan is trial and …", or nothing.
+func inWords(tests []segments.Match) string {
+	var all []string
+	for _, t := range tests {
+		var values []string
+		for _, v := range t.Values {
+			values = append(values, fmt.Sprint(v))
+		}
+		asked := either(values)
+		switch t.Op {
+		case segments.IsNot:
+			asked = "is not " + asked
+		case segments.Exists:
+			asked = "exists"
+			if t.Values[0] == false {
+				asked = "does not exist"
+			}
+		case segments.Contains:
+			asked = "contains " + asked
+		case segments.GT:
+			asked = "> " + asked
+		case segments.GTE:
+			asked = ">= " + asked
+		case segments.LT:
+			asked = "< " + asked
+		case segments.LTE:
+			asked = "<= " + asked
+		default:
+			asked = "is " + asked
+		}
+		all = append(all, t.Key+" "+asked)
+	}
+	if len(all) == 0 {
+		return ""
+	}
+	return " where " + strings.Join(all, " and ")
+}
+
+// quoteStart quotes the beginning of an escaped text.
+func quoteStart(escaped string) string {
+	const most = 40 // characters
+	s := []rune(strings.Join(strings.Fields(html.UnescapeString(escaped)), " "))
+	if len(s) > most {
+		s = append(s[:most-1], '…')
+	}
+	return "“" + string(s) + "”"
+}

@@ -1,0 +1,110 @@
+// Package rules reads and validates a site directory and compiles it to an
+// immutable Set: which response a visitor gets on which surface of which page.
+package rules
+
+import (
+	"time"
+
+	"github.com/seed14307185/refract/events"
+	"github.com/seed14307185/refract/segments"
+)
+
+// Set is one revision of a site: immutable, safe for concurrent use. Every
+// request is served under exactly one.
+type Set struct {
+	// Revision is the hash of the site directory's content, 12 hex digits.
+	Revision string
+	// Dir is the directory that it was read from.
+	Dir      string
+	Edge     Edge
+	Segments []segments.Segment // sorted by name
+	Program  *segments.Program
+	Surfaces []*Surface // sorted by name
+	Rules    []*Rule    // all of them, sorted by name
+	// Warnings are findings that do not stop a load.
+	Warnings []Problem
+
+	live []*Rule // those that Decide considers: by priority, highest first, then name
+}
+
+// Surface is a named region of pages, with the changes it allows.
+type Surface struct {
+	Name     string
+	Pages    []events.Pattern // empty: every page
+	Allow    []Op             // empty: every operation known
+	MaxBytes int              // of a response; DefaultMaxBytes if the file has none
+}
+
+// Op is how a response changes its surface.
+type Op string
+
+// The operations that this version knows.
+const (
+	Inner Op = "inner" // the fragment replaces the region's content
+	Text  Op = "text"  // the same with text, escaped
+)
+
+// Response is the approved change for a surface.
+type Response struct {
+	Op   Op
+	File string // of an Inner response, relative to responses/; else empty
+	HTML []byte // what is written between the region's tags: checked, and escaped for Text
+	Hash string // of Op and HTML, 12 hex digits
+}
+
+// Metric is the event that shows that the rule helped.
+type Metric struct {
+	Event  string
+	Where  []segments.Match
+	Within time.Duration
+	Expect string // "increase" or "decrease"
+}
+
+// Guardrail is the event that must not happen more than tolerated.
+type Guardrail struct {
+	Event    string
+	Where    []segments.Match
+	Within   time.Duration
+	Tolerate float64 // relative increase of the harm rate that is tolerated: 0.10
+	Baseline float64 // declared harm rate in control, in (0, 1); 0: not declared
+	Alpha    float64 // rate of false rollbacks accepted; 0.05 if the file has none
+}
+
+// Rollout says who takes part.
+type Rollout struct {
+	Share     float64 // of the units, that take part at all: (0, 1]
+	Treatment float64 // of those, that get the response: (0, 1)
+}
+
+// State is what a rule's file says of it.
+type State string
+
+// The states.
+const (
+	Draft      State = "draft"
+	Live       State = "live"
+	RolledBack State = "rolled_back"
+)
+
+// Rule is one segment, one surface, one response, one success metric and one
+// guardrail.
+type Rule struct {
+	Name      string
+	Owner     string
+	Segment   *segments.Segment
+	Surface   *Surface
+	Response  Response
+	Metric    Metric
+	Guardrail Guardrail
+	Unit      segments.Who
+	Rollout   Rollout
+	Priority  int
+	Expires   time.Time // zero: never
+	State     State
+	// Version is the hash of the rule's content (segment, surface, response,
+	// metric, guardrail, unit): 12 hex digits. Neither its rollout nor its
+	// state is part of it, so that a ramp or a restart keeps everyone's arm.
+	Version string
+
+	segment segments.Key
+}
