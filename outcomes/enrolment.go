@@ -1,0 +1,294 @@
+package outcomes
+
+import (
+	"cmp"
+	"encoding/binary"
+	"errors"
+	"math"
+	"time"
+
+	"github.com/seed14307185/refract/events"
+	"github.com/seed14307185/refract/rules"
+	"github.com/seed14307185/refract/segments"
+)
+
+// Enrolment is what is remembered of one unit that was exposed to one version
+// of a rule. Times are Unix milliseconds.
+type Enrolment struct {
+	Arm       rules.Arm // rules.Treatment or rules.Control
+	Treatment float64   // the probability of treatment at the first exposure: its epoch
+	At        int64     // the first exposure
+	Converted int64     // the first metric event within the window; 0: none
+	Harmed    int64     // the first guardrail event within the window; 0: none
+	// MetricClosed and GuardrailClosed say that the window is over and counted.
+	MetricClosed, GuardrailClosed bool
+	// Moved marks a unit that a change of the rollout later put in the other
+	// arm. It is analysed as first assigned: to leave it out would take from
+	// one arm only, and from its returning units only.
+	Moved bool
+	// Mixed marks a unit that saw both arms under one probability, or under
+	// two ids: counted in Tally.Mixed alone. Nothing further is kept of it.
+	Mixed bool
+}
+
+// Enrol folds an exposure into what is known of the unit (nil: nothing) and
+// the tally. The exposure folded first is the first exposure. A further one
+// changes nothing, but one in the other arm marks the unit: Mixed if the
+// probability of treatment was the same, Moved if it was another. It reports
+// whether this was the unit's first.
+func Enrol(t *Tally, known *Enrolment, x *rules.Exposure) (now Enrolment, first bool) {
+	if known == nil {
+		now = Enrolment{Arm: x.Arm, Treatment: x.Treatment, At: x.At.UnixMilli()}
+		t.count(&now, +1)
+		return now, true
+	}
+	now = *known
+	switch {
+	case known.Mixed || known.Arm == x.Arm:
+		return now, false
+	case known.Treatment == x.Treatment:
+		now = now.mix()
+	default:
+		now.Moved = true
+	}
+	t.replace(known, &now)
+	return now, false
+}
+
+// Observe folds an event of an enrolled unit: a conversion or a harm, if it is
+// the rule's metric or guardrail event, matches its where, and lies within the
+// window after the first exposure. A late one is counted also after the window
+// closed. It reports whether anything changed. Whether the event is one of
+// this unit, and folded for the first time, is up to the caller; folding it
+// again changes nothing.
+func Observe(t *Tally, n *Enrolment, r *rules.Rule, e *events.Event) (changed bool) {
+	if n.Mixed || e.Kind != events.Track {
+		return false
+	}
+	old, at := *n, e.Time.UnixMilli()
+	m, g := &r.Metric, &r.Guardrail
+	if e.Name == m.Event && n.within(at, m.Within) && holds(m.Where, e.Properties) {
+		n.Converted = earlier(n.Converted, at)
+	}
+	if e.Name == g.Event && n.within(at, g.Within) && holds(g.Where, e.Properties) {
+		n.Harmed = earlier(n.Harmed, at)
+	}
+	if *n == old {
+		return false
+	}
+	t.replace(&old, n)
+	return true
+}
+
+// Close counts that windows of the unit are over at now. It reports whether
+// anything changed. Call it at Due, or at any time after.
+func Close(t *Tally, n *Enrolment, r *rules.Rule, now int64) (changed bool) {
+	if n.Mixed {
+		return false
+	}
+	old := *n
+	n.MetricClosed = n.MetricClosed || now >= n.end(r.Metric.Within)
+	n.GuardrailClosed = n.GuardrailClosed || now >= n.end(r.Guardrail.Within)
+	if *n == old {
+		return false
+	}
+	t.replace(&old, n)
+	return true
+}
+
+// Due returns the next time at which Close has something to count, or
+// segments.Forever.
+func Due(n *Enrolment, r *rules.Rule) int64 {
+	due := segments.Forever
+	if n.Mixed {
+		return due
+	}
+	if !n.MetricClosed {
+		due = n.end(r.Metric.Within)
+	}
+	if !n.GuardrailClosed {
+		due = min(due, n.end(r.Guardrail.Within))
+	}
+	return due
+}
+
+// Merge returns the enrolment of a person of whom n and other, two units of
+// the tally, are two ids. It changes neither, but the tally counts the result
+// in their place. The earlier exposure counts, with its window: what either
+// did after that is dropped again. A person whose ids were enrolled in
+// different arms is Mixed.
+//
+// What an id did before its own first exposure was not kept, so it does not
+// count even if the other id had been exposed by then.
+func Merge(t *Tally, n, other *Enrolment, r *rules.Rule) Enrolment {
+	now, later := *n, *other
+	if cmp.Or(cmp.Compare(later.At, now.At), cmp.Compare(later.Treatment, now.Treatment)) < 0 {
+		now, later = later, now
+	}
+	if now.Mixed || later.Mixed || now.Arm != later.Arm {
+		now = now.mix()
+	} else {
+		if now.within(later.Converted, r.Metric.Within) {
+			now.Converted = earlier(now.Converted, later.Converted)
+		}
+		if now.within(later.Harmed, r.Guardrail.Within) {
+			now.Harmed = earlier(now.Harmed, later.Harmed)
+		}
+		now.MetricClosed = now.MetricClosed || later.MetricClosed
+		now.GuardrailClosed = now.GuardrailClosed || later.GuardrailClosed
+		now.Moved = now.Moved || later.Moved
+	}
+	t.count(&now, +1)
+	t.count(n, -1)
+	t.count(other, -1)
+	return now
+}
+
+// end is the last millisecond of a window.
+func (n *Enrolment) end(within time.Duration) int64 { return n.At + within.Milliseconds() }
+
+// within says whether a time, that is not 0, lies in a window.
+func (n *Enrolment) within(at int64, within time.Duration) bool {
+	return at != 0 && n.At < at && at <= n.end(within)
+}
+
+// earlier returns the earlier of the time known, if any, and at.
+func earlier(known, at int64) int64 {
+	if known == 0 {
+		return at
+	}
+	return min(known, at)
+}
+
+// holds says whether an event of these properties passes every test.
+func holds(where []segments.Match, p events.Properties) bool {
+	for _, m := range where {
+		if !m.Holds(p) {
+			return false
+		}
+	}
+	return true
+}
+
+// mix returns what is kept of a unit that saw both arms.
+func (n Enrolment) mix() Enrolment {
+	return Enrolment{Arm: n.Arm, Treatment: n.Treatment, At: n.At, Mixed: true}
+}
+
+// counts is what the unit contributes to the counts of its arm and epoch.
+func (n *Enrolment) counts() Counts {
+	one := func(b bool) int64 {
+		if b {
+			return 1
+		}
+		return 0
+	}
+	converted, harmed := n.Converted != 0, n.Harmed != 0
+	return Counts{
+		Exposed:          1,
+		Converted:        one(converted),
+		Harmed:           one(harmed),
+		Settled:          one(harmed || n.GuardrailClosed),
+		Closed:           one(n.GuardrailClosed),
+		ClosedHarmed:     one(harmed && n.GuardrailClosed),
+		Matured:          one(n.MetricClosed),
+		MaturedConverted: one(converted && n.MetricClosed),
+		Moved:            one(n.Moved),
+	}
+}
+
+// The bits of an encoded enrolment's first byte.
+const (
+	bitTreatment = 1 << iota
+	bitMetricClosed
+	bitGuardrailClosed
+	bitMoved
+	bitMixed
+	bitsEnd
+)
+
+var errEnrolment = errors.New("not an enrolment")
+
+// AppendBinary appends the enrolment's encoding to b: a byte of flags, the
+// probability (8 bytes, big-endian IEEE 754), At (varint), and how many
+// milliseconds later Converted and Harmed came (uvarints, 0: never). Some 20
+// bytes. It refuses what no fold makes: an unknown arm, a probability outside
+// [0, 1], an outcome that is not after the exposure.
+func (n *Enrolment) AppendBinary(b []byte) ([]byte, error) {
+	var flags byte
+	for _, f := range []struct {
+		set bool
+		bit byte
+	}{
+		{n.Arm == rules.Treatment, bitTreatment},
+		{n.MetricClosed, bitMetricClosed},
+		{n.GuardrailClosed, bitGuardrailClosed},
+		{n.Moved, bitMoved},
+		{n.Mixed, bitMixed},
+	} {
+		if f.set {
+			flags |= f.bit
+		}
+	}
+	if !n.valid() {
+		return b, errEnrolment
+	}
+	after := func(at int64) uint64 {
+		if at == 0 {
+			return 0
+		}
+		return uint64(at - n.At)
+	}
+	b = append(b, flags)
+	b = binary.BigEndian.AppendUint64(b, math.Float64bits(n.Treatment))
+	b = binary.AppendVarint(b, n.At)
+	b = binary.AppendUvarint(b, after(n.Converted))
+	b = binary.AppendUvarint(b, after(n.Harmed))
+	return b, nil
+}
+
+// UnmarshalBinary reads what AppendBinary wrote, and nothing else. It does not
+// keep b. After an error n is undefined.
+func (n *Enrolment) UnmarshalBinary(b []byte) error {
+	if len(b) < 9 || b[0] >= bitsEnd {
+		return errEnrolment
+	}
+	flags := b[0]
+	*n = Enrolment{
+		Arm:             rules.Control,
+		Treatment:       math.Float64frombits(binary.BigEndian.Uint64(b[1:])),
+		MetricClosed:    flags&bitMetricClosed != 0,
+		GuardrailClosed: flags&bitGuardrailClosed != 0,
+		Moved:           flags&bitMoved != 0,
+		Mixed:           flags&bitMixed != 0,
+	}
+	if flags&bitTreatment != 0 {
+		n.Arm = rules.Treatment
+	}
+	at, k := binary.Varint(b[9:])
+	if k <= 0 {
+		return errEnrolment
+	}
+	n.At, b = at, b[9+k:]
+	for _, outcome := range []*int64{&n.Converted, &n.Harmed} {
+		after, k := binary.Uvarint(b)
+		if k <= 0 || after > math.MaxInt64 {
+			return errEnrolment
+		}
+		if b = b[k:]; after != 0 {
+			*outcome = n.At + int64(after)
+		}
+	}
+	if len(b) != 0 || !n.valid() {
+		return errEnrolment
+	}
+	return nil
+}
+
+// valid says whether a fold could have made it.
+func (n *Enrolment) valid() bool {
+	return (n.Arm == rules.Treatment || n.Arm == rules.Control) &&
+		n.Treatment >= 0 && n.Treatment <= 1 &&
+		(n.Converted == 0 || n.Converted > n.At) &&
+		(n.Harmed == 0 || n.Harmed > n.At)
+}

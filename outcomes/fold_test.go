@@ -1,0 +1,298 @@
+package outcomes
+
+import (
+	"cmp"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"reflect"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/seed14307185/refract/events"
+	"github.com/seed14307185/refract/rules"
+	"github.com/seed14307185/refract/segments"
+)
+
+// step is one thing that happened in a generated history. Its kind is
+// "expose", "event", "close" or "merge".
+type step struct {
+	kind      string
+	id, other string // a merge: other turns out to be id
+	at        int64
+	arm       rules.Arm
+	treatment float64
+	event     events.Event
+}
+
+func (s step) String() string {
+	switch s.kind {
+	case "expose":
+		return fmt.Sprintf("%s exposed at %d in %s of %g", s.id, s.at, s.arm, s.treatment)
+	case "event":
+		return fmt.Sprintf("%s did %s %s %v at %d", s.id, s.event.Kind, s.event.Name, s.event.Properties, s.at)
+	case "merge":
+		return fmt.Sprintf("%s is %s", s.other, s.id)
+	}
+	return fmt.Sprintf("%s closed at %d", s.id, s.at)
+}
+
+const (
+	metricWindow    = 20
+	guardrailWindow = 35
+)
+
+func testRule() *rules.Rule {
+	return &rules.Rule{
+		Metric: rules.Metric{
+			Event: "Invited", Within: metricWindow * time.Millisecond,
+			Where: []segments.Match{{Key: "real", Test: segments.Test{Op: segments.Is, Values: []any{true}}}},
+		},
+		Guardrail: rules.Guardrail{Event: "Abandoned", Within: guardrailWindow * time.Millisecond, Tolerate: .1, Baseline: .2},
+	}
+}
+
+func randomStep(rnd *rand.Rand, kind string, ids int) step {
+	id := func() string { return fmt.Sprintf("u%d", rnd.IntN(ids)) }
+	s := step{kind: kind, id: id(), other: id(), at: 1000 + rnd.Int64N(60)}
+	s.arm, s.treatment = rules.Treatment, .5
+	if rnd.IntN(3) == 0 {
+		s.treatment = .9
+	}
+	// The arm is nearly always the same for one id and probability.
+	if odd := s.id[1]%2 == 1; odd != (rnd.IntN(12) == 0) && (s.treatment == .5 || s.id[1] == '1') {
+		s.arm = rules.Control
+	}
+	s.event = events.Event{Kind: events.Track, Name: "Abandoned", Time: time.UnixMilli(s.at)}
+	if rnd.IntN(2) == 0 {
+		s.event.Name = "Invited"
+		s.event.Properties = events.Properties{"real": rnd.IntN(4) > 0}
+	}
+	if rnd.IntN(10) == 0 {
+		s.event.Kind = events.Identify
+	}
+	return s
+}
+
+// world folds steps as a store would.
+type world struct {
+	rule  *rules.Rule
+	tally *Tally
+	known map[string]*Enrolment
+	is    map[string]string // who an id that was merged turned out to be
+}
+
+func newWorld(r *rules.Rule) *world {
+	return &world{rule: r, tally: NewTally(), known: map[string]*Enrolment{}, is: map[string]string{}}
+}
+
+func (w *world) canonical(id string) string {
+	for w.is[id] != "" {
+		id = w.is[id]
+	}
+	return id
+}
+
+func (w *world) fold(t *testing.T, s step) {
+	id := w.canonical(s.id)
+	n := w.known[id]
+	var before Enrolment
+	if n != nil {
+		before = *n
+	}
+	changed := false
+	switch s.kind {
+	case "expose":
+		x := rules.Exposure{Arm: s.arm, Treatment: s.treatment, At: time.UnixMilli(s.at)}
+		now, first := Enrol(w.tally, n, &x)
+		if first != (n == nil) {
+			t.Fatalf("%v: first is %v", s, first)
+		}
+		w.known[id] = &now
+		return
+	case "event":
+		if n != nil {
+			changed = Observe(w.tally, n, w.rule, &s.event)
+		}
+	case "close":
+		if n != nil {
+			due := Due(n, w.rule)
+			if changed = Close(w.tally, n, w.rule, s.at); changed != (s.at >= due) {
+				t.Fatalf("%v: was due at %d, changed %v", s, due, changed)
+			}
+		}
+	case "merge":
+		other := w.canonical(s.other)
+		if other == id {
+			return
+		}
+		w.is[other] = id
+		o := w.known[other]
+		delete(w.known, other)
+		switch {
+		case n != nil && o != nil:
+			now := Merge(w.tally, n, o, w.rule)
+			w.known[id] = &now
+		case o != nil:
+			w.known[id] = o
+		}
+		return
+	}
+	if n != nil && changed != (*n != before) {
+		t.Fatalf("%v: changed is %v, from %+v to %+v", s, changed, before, *n)
+	}
+}
+
+func logE(t *Tally) float64 {
+	c := *t
+	return Judge(&c, testRule()).LogE
+}
+
+func same(a, b *Tally) bool {
+	return a.Mixed == b.Mixed && slices.Equal(a.Epochs, b.Epochs) && math.Abs(logE(a)-logE(b)) <= 1e-9
+}
+
+func TestFoldEqualsRecount(t *testing.T) {
+	seen := map[string]int{}
+	for seed := range uint64(1500) {
+		rnd := rand.New(rand.NewPCG(seed, 1))
+		w := newWorld(testRule())
+		var history []step
+		for i := range 70 {
+			kind := []string{"expose", "expose", "event", "event", "event", "close", "merge"}[rnd.IntN(7)]
+			if kind == "merge" && rnd.IntN(2) == 0 {
+				kind = "event"
+			}
+			s := randomStep(rnd, kind, 9)
+			history = append(history, s)
+			w.fold(t, s)
+			for id, n := range w.known { // as if it had been written and read
+				b, err := n.AppendBinary(nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				w.known[id] = new(Enrolment)
+				if err := w.known[id].UnmarshalBinary(b); err != nil || *w.known[id] != *n {
+					t.Fatalf("%+v was read as %+v, %v", *n, *w.known[id], err)
+				}
+			}
+			if i%3 != 0 && i < 60 {
+				continue
+			}
+			if want := recount(history); !same(w.tally, want) {
+				t.Fatalf("seed %d: after\n%s\nthe fold has  %+v\nthe recount is %+v", seed, lines(history), w.tally, want)
+			}
+		}
+		for _, e := range w.tally.Epochs {
+			for _, c := range []Counts{e.TreatmentArm, e.ControlArm} {
+				v := reflect.ValueOf(c)
+				for i := range v.NumField() {
+					seen[v.Type().Field(i).Name] += int(v.Field(i).Int())
+				}
+			}
+		}
+		seen["Mixed"] += int(w.tally.Mixed)
+	}
+	for _, name := range []string{"Exposed", "Converted", "Harmed", "Settled", "Closed", "ClosedHarmed", "Matured", "MaturedConverted", "Moved", "Mixed"} {
+		if seen[name] < 100 {
+			t.Errorf("the histories hardly reach %s: %d", name, seen[name])
+		}
+	}
+}
+
+// Once a unit's first exposure is folded, the order of what follows does not
+// matter, nor do repetitions, nor who folds which unit.
+func TestFoldIsFreeOfOrder(t *testing.T) {
+	for seed := range uint64(300) {
+		rnd := rand.New(rand.NewPCG(seed, 2))
+		type placed struct {
+			step
+			key float64
+		}
+		var history []placed
+		started := map[string]float64{}
+		for range 200 {
+			s := randomStep(rnd, []string{"expose", "event", "event", "close"}[rnd.IntN(4)], 40)
+			if _, ok := started[s.id]; !ok {
+				s.kind = "expose"
+				started[s.id] = 0
+			}
+			history = append(history, placed{step: s})
+		}
+		var want *Tally
+		for range 4 {
+			clear(started)
+			var order []placed
+			for _, s := range history {
+				from, ok := started[s.id]
+				s.key = from + rnd.Float64()
+				if !ok {
+					started[s.id] = s.key
+				}
+				order = append(order, s)
+				if ok && rnd.IntN(3) == 0 {
+					s.key++
+					order = append(order, s)
+				}
+			}
+			slices.SortFunc(order, func(a, b placed) int { return cmp.Compare(a.key, b.key) })
+			whole, parts := newWorld(testRule()), []*world{newWorld(testRule()), newWorld(testRule())}
+			for _, s := range order {
+				whole.fold(t, s.step)
+				parts[s.id[1]%2].fold(t, s.step)
+			}
+			sum := NewTally()
+			sum.Add(parts[0].tally)
+			sum.Add(parts[1].tally)
+			if want == nil {
+				want = whole.tally
+			}
+			if !same(whole.tally, want) || !same(sum, want) {
+				t.Fatalf("seed %d: one order gives %+v, another %+v, in parts %+v", seed, want, whole.tally, sum)
+			}
+		}
+	}
+}
+
+func lines(history []step) (s string) {
+	for _, h := range history {
+		s += h.String() + "\n"
+	}
+	return s
+}
+
+// A ramp puts units in the other arm. Were those that come back left out, the
+// control arm of the first epoch would lose its returning units.
+func TestRampKeepsFirstAssignment(t *testing.T) {
+	tally := NewTally()
+	at := time.UnixMilli(1000)
+	n, _ := Enrol(tally, nil, &rules.Exposure{Arm: rules.Control, Treatment: .5, At: at})
+	n, first := Enrol(tally, &n, &rules.Exposure{Arm: rules.Treatment, Treatment: .9, At: at.Add(time.Hour)})
+	want := &Tally{Epochs: []Epoch{{Treatment: .5, ControlArm: Counts{Exposed: 1, Moved: 1}}}}
+	if first || !reflect.DeepEqual(tally, want) {
+		t.Errorf("after the ramp: %+v", tally)
+	}
+	Enrol(tally, &n, &rules.Exposure{Arm: rules.Treatment, Treatment: .5, At: at.Add(2 * time.Hour)})
+	if tally.Mixed != 1 || len(tally.Epochs) != 0 {
+		t.Errorf("both arms under one probability: %+v", tally)
+	}
+}
+
+// The millisecond of the exposure is outside both windows, their last one is
+// inside, and what comes after they closed still counts.
+func TestWindowEdges(t *testing.T) {
+	r := testRule()
+	for at, want := range map[int64]bool{1000: false, 1001: true, 1000 + guardrailWindow: true, 1001 + guardrailWindow: false} {
+		tally := NewTally()
+		n, _ := Enrol(tally, nil, &rules.Exposure{Arm: rules.Treatment, Treatment: .5, At: time.UnixMilli(1000)})
+		Close(tally, &n, r, 1000+guardrailWindow)
+		if c := tally.Epochs[0].TreatmentArm; c.Settled != 1 || c.Closed != 1 || c.Harmed != 0 {
+			t.Fatalf("closed: %+v", c)
+		}
+		Observe(tally, &n, r, &events.Event{Kind: events.Track, Name: "Abandoned", Time: time.UnixMilli(at)})
+		if c := tally.Epochs[0].TreatmentArm; (c.Harmed == 1) != want || (c.ClosedHarmed == 1) != want || c.Settled != 1 {
+			t.Errorf("a harm at %d: %+v", at, c)
+		}
+	}
+}

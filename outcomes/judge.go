@@ -1,0 +1,80 @@
+package outcomes
+
+import "github.com/seed14307185/refract/rules"
+
+// State is the state of a guardrail.
+type State string
+
+// The states.
+const (
+	Undecided State = "undecided"
+	Cleared   State = "cleared"  // exposure may be widened
+	Breached  State = "breached" // roll back; it stays so for the rule's version
+)
+
+// Verdict is what the counts say of a rule.
+type Verdict struct {
+	Guardrail State   `json:"guardrail"`
+	LogE      float64 `json:"log_e"`     // now
+	MaxLogE   float64 `json:"max_log_e"` // the greatest so far
+	P         float64 `json:"p"`         // anytime p of the guardrail: min(1, 1/exp(MaxLogE))
+	// Harm is the change of harm among the units whose guardrail window is
+	// over, at the guardrail's alpha.
+	Harm Lift `json:"harm"`
+	// Lift is the change of the metric among the units whose metric window is
+	// over. Its P is by the greatest evidence so far.
+	Lift Lift `json:"lift"`
+	SRM  SRM  `json:"srm"`
+}
+
+// Judge judges a tally, and moves its extremes. A breach latches: no later
+// count takes it back.
+//
+// While the sample ratio is invalid, which also latches, the results are, and
+// Judge draws no conclusion from them: the extremes of the guardrail and the
+// lift stay where they were, so that neither a breach nor a clearance comes
+// from arms that can't be compared.
+func Judge(t *Tally, r *rules.Rule) Verdict {
+	// Room for the usual number of epochs, so that judging allocates nothing.
+	var exposed, settled, closed, matured [4]Sample
+	g := GuardrailTest{Tolerate: r.Guardrail.Tolerate, Baseline: r.Guardrail.Baseline, Alpha: r.Guardrail.Alpha}
+
+	srmNow := SRMTest{}.Check(t.samples(exposed[:0], func(c *Counts) Proportion {
+		return Proportion{N: c.Exposed}
+	}))
+	v := Verdict{
+		LogE: g.LogE(t.samples(settled[:0], func(c *Counts) Proportion {
+			return Proportion{X: c.Harmed, N: c.Settled}
+		})),
+		Harm: LiftTest{Alpha: g.Alpha}.Estimate(t.samples(closed[:0], func(c *Counts) Proportion {
+			return Proportion{X: c.ClosedHarmed, N: c.Closed}
+		})),
+		Lift: LiftTest{}.Estimate(t.samples(matured[:0], func(c *Counts) Proportion {
+			return Proportion{X: c.MaturedConverted, N: c.Matured}
+		})),
+	}
+
+	t.MaxSRMLogE = max(t.MaxSRMLogE, srmNow.LogBF)
+	v.SRM = srm(srmNow.LogBF, t.MaxSRMLogE)
+	if v.SRM.State != SRMInvalid {
+		t.MaxLogE = max(t.MaxLogE, v.LogE)
+		t.MaxLiftLogE = max(t.MaxLiftLogE, v.Lift.LogE)
+	}
+	v.MaxLogE = t.MaxLogE
+	v.P = AnytimeP(t.MaxLogE)
+	v.Lift.P = AnytimeP(t.MaxLiftLogE)
+	v.Guardrail = g.State(t.MaxLogE, v.Harm)
+	if v.SRM.State == SRMInvalid && v.Guardrail == Cleared {
+		v.Guardrail = Undecided
+	}
+	return v
+}
+
+// samples appends the tally's epochs to room as the tests see them.
+func (t *Tally) samples(room []Sample, of func(*Counts) Proportion) []Sample {
+	for i := range t.Epochs {
+		e := &t.Epochs[i]
+		room = append(room, Sample{Share: e.Treatment, Treatment: of(&e.TreatmentArm), Control: of(&e.ControlArm)})
+	}
+	return room
+}
