@@ -1,0 +1,142 @@
+package store
+
+import (
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+
+	"github.com/seed14307185/refract/events"
+	"github.com/seed14307185/refract/segments"
+)
+
+// append folds one event into everything that it changes, and logs it.
+func (w *writer) append(e *events.Event) error {
+	if e.Visitor == "" {
+		return fmt.Errorf("an event without a visitor: %s %q", e.Kind, e.Name)
+	}
+	if e.ID != "" {
+		repeated, err := w.repeated(e)
+		if err != nil || repeated {
+			return err
+		}
+	}
+	logged := *e // the asker's stays as it is
+	e = &logged
+	visitor, err := w.resolve(e.Visitor)
+	if err != nil {
+		return err
+	}
+	e.Visitor = visitor
+	v, err := w.unit(segments.Unit{Who: segments.Visitor, ID: visitor})
+	if err != nil {
+		return err
+	}
+	if e.Anonymous != "" {
+		if err := w.merge(e.Anonymous, v, e.Received.UnixMilli()); err != nil {
+			return err
+		}
+	}
+	if w.program.Fold(segments.Visitor, v.state, e) {
+		v.dirty = true
+	}
+	if e.Account == "" {
+		e.Account = v.state.Account
+	}
+	if e.Account != "" && (e.Kind != events.Track || w.program.Listens(segments.Account, e.Name)) {
+		a, err := w.unit(segments.Unit{Who: segments.Account, ID: e.Account})
+		if err != nil {
+			return err
+		}
+		if w.program.Fold(segments.Account, a.state, e) {
+			a.dirty = true
+		}
+	}
+	if e.Kind == events.Track {
+		if err := w.attribute(e); err != nil {
+			return err
+		}
+	}
+	w.s.counters.events.Add(1)
+	return w.log(e)
+}
+
+// repeated says whether the event was appended before, and remembers it.
+func (w *writer) repeated(e *events.Event) (bool, error) {
+	key := seenKey(e.Source, e.ID)
+	was := w.seen[string(key)]
+	if !was {
+		b, err := w.s.get(key)
+		if err != nil {
+			return false, w.broken(err)
+		}
+		was = b != nil
+	}
+	if was {
+		w.s.counters.repeated.Add(1)
+		return true, nil
+	}
+	w.seen[string(key)] = true
+	return false, w.g.batch.Set(key, binary.BigEndian.AppendUint64(nil, w.nextEvent), nil)
+}
+
+func (w *writer) log(e *events.Event) error {
+	b, err := json.Marshal(e)
+	if err != nil {
+		return w.broken(fmt.Errorf("event of %q: %w", e.Visitor, err))
+	}
+	seq := w.nextEvent
+	w.nextEvent++
+	w.g.events++
+	if w.warm.cold != nil {
+		w.g.logged = append(w.g.logged, e)
+	}
+	return w.g.batch.Set(seqKey(keyEvent, seq), b, nil)
+}
+
+// resolve returns the id that the visitor's is merged into, or the id itself.
+func (w *writer) resolve(id string) (string, error) {
+	for range maxMerges {
+		u := segments.Unit{Who: segments.Visitor, ID: id}
+		record := []byte(nil)
+		if have := w.units[u]; have != nil {
+			record = have.record
+		} else {
+			b, err := w.s.get(unitKey(nil, keyRecord, u))
+			if err != nil {
+				return "", w.broken(err)
+			}
+			record = b
+		}
+		into, merged := mergedInto(record)
+		if !merged {
+			return id, nil
+		}
+		id = into
+	}
+	return id, nil
+}
+
+// merge makes the visitor with the anonymous id one with v: once, and for
+// good. An id that is merged into somebody else already stays theirs.
+func (w *writer) merge(anonymous string, v *unit, now int64) error {
+	id, err := w.resolve(anonymous)
+	if err != nil || id != anonymous || id == v.ID {
+		return err
+	}
+	other, err := w.unit(segments.Unit{Who: segments.Visitor, ID: id})
+	if err != nil {
+		return err
+	}
+	w.program.Merge(v.state, other.state, now)
+	v.dirty = true
+	if err := w.mergeEnrolments(other.Unit, v.Unit); err != nil {
+		return err
+	}
+	other.state, other.record, other.merged = &segments.State{}, appendMerged(nil, v.ID), true
+	b := w.g.batch
+	if err := b.Delete(unitKey(nil, keyState, other.Unit), nil); err != nil {
+		return err
+	}
+	w.g.changed = append(w.g.changed, other.Unit)
+	return b.Set(unitKey(nil, keyRecord, other.Unit), other.record, nil)
+}

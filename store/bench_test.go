@@ -1,0 +1,221 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"github.com/seed14307185/refract/events"
+	"github.com/seed14307185/refract/rules"
+	"github.com/seed14307185/refract/segments"
+)
+
+// benchStore opens a store on the demo's seven reference segments.
+func benchStore(b *testing.B, dir string) *Store {
+	b.Helper()
+	s, err := Open(Options{Dir: dir, Log: slog.New(slog.DiscardHandler), Reserve: 1})
+	if err != nil {
+		b.Fatal(err)
+	}
+	if err := s.Use(context.Background(), referenceSite(b), func() {}); err != nil {
+		b.Fatal(err)
+	}
+	return s
+}
+
+// referenceSite is the demo's site: the seven reference segments, a rule each.
+func referenceSite(b testing.TB) *rules.Set {
+	b.Helper()
+	dir := b.TempDir()
+	if err := os.CopyFS(dir, os.DirFS("../demo/site")); err != nil {
+		b.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "refract.yaml"), []byte("origin: http://127.0.0.1:1\n"), 0o644); err != nil {
+		b.Fatal(err)
+	}
+	set, err := rules.Load(dir)
+	if err != nil {
+		b.Fatal(err)
+	}
+	return set
+}
+
+var names = [...]string{"Project Created", "Teammate Invited", "Report Viewed", "Error Shown", "Report Exported",
+	"Session Started", "Setup Error", "Pricing Viewed", "Report Created"}
+
+func benchEvent(i int64) *events.Event {
+	now := time.Now().UTC().Truncate(time.Millisecond)
+	return &events.Event{
+		ID: "message-" + strconv.FormatInt(i, 10), Source: "segment", Kind: events.Track, Name: names[i%int64(len(names))],
+		Visitor: fmt.Sprintf("visitor-%d", i*7919%20000), Account: fmt.Sprintf("team-%d", i*7919%20000/10), Time: now, Received: now,
+		Properties: events.Properties{"code": fmt.Sprint("E", i%5), "step": "connect", "plan": "trial"},
+	}
+}
+
+// BenchmarkAppend appends events with all seven reference segments, each
+// acknowledged after its fsync, from 64 writers at once and from one. The floor
+// of the latter is BenchmarkFsync on the same disk.
+func BenchmarkAppend(b *testing.B) {
+	for _, writers := range []int{1, 64} {
+		b.Run(fmt.Sprint("writers=", writers), func(b *testing.B) {
+			s := benchStore(b, b.TempDir())
+			defer closed(b, s)
+			var next atomic.Int64
+			b.ReportAllocs()
+			b.SetParallelism(max(1, writers/2)) // of GOMAXPROCS, which is 2 on the machine the goals are for
+			run := func(more func() bool) {
+				for more() {
+					if err := s.Append(context.Background(), []*events.Event{benchEvent(next.Add(1))}); err != nil {
+						b.Error(err)
+						return
+					}
+				}
+			}
+			b.ResetTimer()
+			if writers == 1 {
+				run(b.Loop)
+			} else {
+				b.RunParallel(func(pb *testing.PB) { run(pb.Next) })
+			}
+			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "events/s")
+		})
+	}
+}
+
+// BenchmarkFsync is what a durable write of 1 KiB costs at least.
+func BenchmarkFsync(b *testing.B) {
+	f, err := os.Create(filepath.Join(b.TempDir(), "log"))
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer f.Close()
+	block := make([]byte, 1024)
+	for b.Loop() {
+		if _, err := f.Write(block); err != nil {
+			b.Fatal(err)
+		}
+		if err := f.Sync(); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// BenchmarkLookup is a decision record from the cache and from Pebble.
+func BenchmarkLookup(b *testing.B) {
+	s := benchStore(b, b.TempDir())
+	defer closed(b, s)
+	units := load(b, s, 20000)
+	if err := s.db.Flush(); err != nil {
+		b.Fatal(err)
+	}
+	b.Run("warm", func(b *testing.B) {
+		u := units[0]
+		s.Lookup(u)
+		s.cache.entries.Wait()
+		b.ReportAllocs()
+		for b.Loop() {
+			s.Lookup(u)
+		}
+	})
+	b.Run("pebble", func(b *testing.B) {
+		b.ReportAllocs()
+		i := 0
+		for b.Loop() {
+			i++
+			if _, err := s.readEntry(units[i%len(units)]); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+}
+
+// load writes visitors as folding a project's creation and a trait would
+// leave them.
+func load(b *testing.B, s *Store, n int) []segments.Unit {
+	b.Helper()
+	program := referenceSite(b).Program
+	at := time.Now()
+	state := &segments.State{}
+	for _, e := range []*events.Event{
+		{Kind: events.Identify, Time: at, Received: at, Traits: events.Properties{"role": "admin", "plan": "trial"}},
+		{Kind: events.Track, Name: "Project Created", Time: at, Received: at},
+		{Kind: events.Track, Name: "Session Started", Time: at, Received: at},
+	} {
+		program.Fold(segments.Visitor, state, e)
+	}
+	blob := program.AppendState(nil, state)
+	record := appendRecord(nil, program.Record(segments.Visitor, state, at.UnixMilli()))
+	units := make([]segments.Unit, n)
+	batch := s.db.NewBatch()
+	for i := range units {
+		units[i] = segments.Unit{Who: segments.Visitor, ID: fmt.Sprintf("visitor-%08d", i)}
+		if err := batch.Set(unitKey(nil, keyState, units[i]), blob, nil); err != nil {
+			b.Fatal(err)
+		}
+		if err := batch.Set(unitKey(nil, keyRecord, units[i]), record, nil); err != nil {
+			b.Fatal(err)
+		}
+		if batch.Len() > 4<<20 || i == n-1 {
+			if err := batch.Commit(pebble.NoSync); err != nil {
+				b.Fatal(err)
+			}
+			batch = s.db.NewBatch()
+		}
+	}
+	return units
+}
+
+// BenchmarkMillion restarts a store of a million visitors: the time until it
+// answers, and the memory it then takes, after a hundred thousand of them came
+// by.
+func BenchmarkMillion(b *testing.B) {
+	dir := b.TempDir()
+	s := benchStore(b, dir)
+	units := load(b, s, 1_000_000)
+	if err := s.db.Set(seqKey(keyEvent, 1), []byte(`{"source":"test","kind":"track","name":"x","visitor":"v","time":"2026-11-23T12:00:00Z","received":"2026-11-23T12:00:00Z"}`), pebble.Sync); err != nil {
+		b.Fatal(err)
+	}
+	closed(b, s)
+	b.ResetTimer()
+	for b.Loop() {
+		s = benchStore(b, dir)
+		s.Lookup(units[len(units)/2])
+		b.StopTimer()
+		if len(s.Warming()) > 0 {
+			b.Fatal("not ready")
+		}
+		for i := range 100_000 {
+			s.Lookup(units[mix(uint64(i))%uint64(len(units))])
+		}
+		b.ReportMetric(resident(b), "rss-MB")
+		closed(b, s)
+		b.StartTimer()
+	}
+}
+
+func resident(b *testing.B) float64 {
+	b.Helper()
+	status, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		b.Skip(err)
+	}
+	for line := range strings.Lines(string(status)) {
+		if v, ok := strings.CutPrefix(line, "VmRSS:"); ok {
+			kb, err := strconv.ParseFloat(strings.Fields(v)[0], 64)
+			if err != nil {
+				b.Fatal(err)
+			}
+			return kb / 1024
+		}
+	}
+	return 0
+}

@@ -1,0 +1,228 @@
+package store
+
+import (
+	"encoding/binary"
+	"errors"
+	"sync/atomic"
+	"unsafe"
+
+	"github.com/cespare/xxhash/v2"
+	"github.com/dgraph-io/ristretto/v2"
+
+	"github.com/seed14307185/refract/segments"
+)
+
+// maxMerges bounds how often an id is followed to the one it was merged into.
+const maxMerges = 4
+
+// entry is a decoded decision record.
+type entry struct {
+	unit   segments.Unit
+	record segments.Record
+	into   string // the visitor that this one was merged into, or empty
+}
+
+// cache is the decision cache.
+//
+// ristretto applies writes asynchronously, so two quick sets of one key may
+// leave the older value. Therefore no key is ever set to two values: a key is
+// a unit and the generation of the unit's shard, and the generation moves on
+// after each durable change. Whoever read Pebble before the change sets a key
+// that nobody asks for after it.
+type cache struct {
+	entries     *ristretto.Cache[uint64, *entry]
+	generations [4096]atomic.Uint64
+}
+
+func newCache(bytes int64) (*cache, error) {
+	entries, err := ristretto.NewCache(&ristretto.Config[uint64, *entry]{
+		NumCounters: bytes / 20, // some ten for each entry that fits
+		MaxCost:     bytes,
+		BufferItems: 64,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &cache{entries: entries}, nil
+}
+
+func (c *cache) close() { c.entries.Close() }
+
+// key returns the cache's key for the unit now.
+func (c *cache) key(u segments.Unit) uint64 {
+	h := hash(u)
+	return mix(h ^ mix(c.generations[h%uint64(len(c.generations))].Load()+1))
+}
+
+// bump makes what is cached of the unit unreachable.
+func (c *cache) bump(u segments.Unit) {
+	c.generations[hash(u)%uint64(len(c.generations))].Add(1)
+}
+
+// get returns the unit's entry under a key. Keys are hashes: the unit is
+// compared.
+func (c *cache) get(key uint64, u segments.Unit) (*entry, bool) {
+	e, ok := c.entries.Get(key)
+	if !ok || e.unit != u {
+		return nil, false
+	}
+	return e, true
+}
+
+func (c *cache) set(key uint64, e *entry) {
+	cost := int64(unsafe.Sizeof(*e)) + int64(len(e.unit.ID)+len(e.record.Account)+len(e.into)) +
+		int64(len(e.record.Open))*int64(unsafe.Sizeof(segments.Open{}))
+	c.entries.Set(key, e, cost)
+}
+
+func hash(u segments.Unit) uint64 {
+	h := xxhash.Sum64String(u.ID)
+	if u.Who == segments.Account {
+		h = ^h
+	}
+	return h
+}
+
+// mix is the finalizer of SplitMix64: a bijection whose output bits all depend
+// on all input bits.
+func mix(x uint64) uint64 {
+	x ^= x >> 30
+	x *= 0xbf58476d1ce4e5b9
+	x ^= x >> 27
+	x *= 0x94d049bb133111eb
+	return x ^ x>>31
+}
+
+// Lookup returns the unit that the id stands for now (a visitor may have been
+// merged into another) and its decision record. It never waits for a writer,
+// and finds nothing if the store failed.
+func (s *Store) Lookup(u segments.Unit) (segments.Unit, segments.Record) {
+	for range maxMerges {
+		e := s.entry(u)
+		if e == nil || e.into == "" {
+			if e == nil {
+				return u, segments.Record{}
+			}
+			return u, e.record
+		}
+		u.ID = e.into
+	}
+	return u, segments.Record{}
+}
+
+func (s *Store) entry(u segments.Unit) *entry {
+	key := s.cache.key(u)
+	if e, ok := s.cache.get(key, u); ok {
+		return e
+	}
+	select {
+	case <-s.failed:
+		return nil
+	default:
+	}
+	e, err := s.readEntry(u)
+	if err != nil {
+		s.fail(err)
+		return nil
+	}
+	s.cache.set(key, e)
+	return e
+}
+
+func (s *Store) readEntry(u segments.Unit) (*entry, error) {
+	b, err := s.get(unitKey(make([]byte, 0, 64), keyRecord, u))
+	if err != nil {
+		return nil, err
+	}
+	e := &entry{unit: u}
+	if into, ok := mergedInto(b); ok {
+		e.into = into
+		return e, nil
+	}
+	e.record, err = parseRecord(b)
+	return e, err
+}
+
+// A decision record on disk: 'R', the account's length and bytes, then for
+// each interval the segment (8 bytes), From and the distance to Until as
+// varints, 0 standing for Forever. Or 'M' and the id that the unit was merged
+// into.
+func appendRecord(b []byte, r segments.Record) []byte {
+	b = append(b, 'R')
+	b = binary.AppendUvarint(b, uint64(len(r.Account)))
+	b = append(b, r.Account...)
+	for _, o := range r.Open {
+		b = binary.LittleEndian.AppendUint64(b, uint64(o.Segment))
+		b = binary.AppendVarint(b, o.From)
+		span := uint64(0)
+		if o.Until != segments.Forever {
+			span = uint64(o.Until - o.From)
+		}
+		b = binary.AppendUvarint(b, span)
+	}
+	return b
+}
+
+func appendMerged(b []byte, into string) []byte { return append(append(b, 'M'), into...) }
+
+func mergedInto(b []byte) (string, bool) {
+	if len(b) == 0 || b[0] != 'M' {
+		return "", false
+	}
+	return string(b[1:]), true
+}
+
+var errRecord = errors.New("a decision record is damaged")
+
+func parseRecord(b []byte) (segments.Record, error) {
+	var r segments.Record
+	if len(b) == 0 {
+		return r, nil
+	}
+	if b[0] != 'R' {
+		return r, errRecord
+	}
+	b = b[1:]
+	n, used := binary.Uvarint(b)
+	if used <= 0 || n > uint64(len(b)-used) {
+		return r, errRecord
+	}
+	r.Account = string(b[used : used+int(n)])
+	b = b[used+int(n):]
+	for len(b) > 0 {
+		if len(b) < 10 {
+			return r, errRecord
+		}
+		o := segments.Open{Segment: segments.Key(binary.LittleEndian.Uint64(b))}
+		b = b[8:]
+		from, used := binary.Varint(b)
+		if used <= 0 {
+			return r, errRecord
+		}
+		b = b[used:]
+		span, used := binary.Uvarint(b)
+		if used <= 0 {
+			return r, errRecord
+		}
+		b = b[used:]
+		o.From, o.Until = from, segments.Forever
+		if span != 0 {
+			o.Until = from + int64(span)
+		}
+		r.Open = append(r.Open, o)
+	}
+	return r, nil
+}
+
+// State returns a unit's state, for explaining; the empty state if nothing is
+// known of the unit.
+func (s *Store) State(u segments.Unit) (*segments.State, error) {
+	if err := s.readable(); err != nil {
+		return nil, err
+	}
+	b, err := s.get(unitKey(nil, keyState, u))
+	if err != nil {
+		return nil, err
+	}
+	return segments.DecodeState(b)
+}

@@ -1,0 +1,84 @@
+package store
+
+import (
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"github.com/seed14307185/refract/events"
+)
+
+// maxForgotten bounds how many events one operation removes from the log.
+const maxForgotten = 4096
+
+// retain removes from the event log what is older than it may be, or more than
+// may be kept. With an event goes the mark by which its repetition is known.
+// States, records and tallies stay.
+func (w *writer) retain() error {
+	oldest := w.s.opts.Now().Add(-w.s.opts.Retain.Age)
+	size, err := w.s.db.EstimateDiskUsage([]byte{keyEvent}, after(keyEvent))
+	if err != nil {
+		return w.broken(err)
+	}
+	excess := int64(size) - w.s.opts.Retain.Bytes
+	it, err := w.s.db.NewIter(&pebble.IterOptions{LowerBound: []byte{keyEvent}, UpperBound: after(keyEvent)})
+	if err != nil {
+		return w.broken(err)
+	}
+	defer it.Close()
+	end := []byte(nil)
+	forgotten := 0
+	for it.First(); it.Valid() && forgotten < maxForgotten; it.Next() {
+		var e struct {
+			ID, Source string
+			Received   time.Time
+		}
+		if err := json.Unmarshal(it.Value(), &e); err != nil {
+			return w.broken(fmt.Errorf("event %x: %w", it.Key(), err))
+		}
+		if excess <= 0 && !e.Received.Before(oldest) {
+			break
+		}
+		excess -= int64(len(it.Value()))
+		forgotten++
+		if e.ID != "" {
+			if err := w.g.batch.Delete(seenKey(e.Source, e.ID), nil); err != nil {
+				return err
+			}
+		}
+		end = seqKey(keyEvent, binary.BigEndian.Uint64(it.Key()[1:])+1)
+	}
+	if err := it.Error(); err != nil {
+		return w.broken(err)
+	}
+	if end == nil {
+		return nil
+	}
+	return w.g.batch.DeleteRange([]byte{keyEvent}, end, nil)
+}
+
+// Events calls f for the events of the log from a sequence number on, oldest
+// first, until f returns false.
+func (s *Store) Events(from uint64, f func(seq uint64, e *events.Event) bool) error {
+	if err := s.readable(); err != nil {
+		return err
+	}
+	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: seqKey(keyEvent, from), UpperBound: after(keyEvent)})
+	if err != nil {
+		return err
+	}
+	defer it.Close()
+	for it.First(); it.Valid(); it.Next() {
+		e := new(events.Event)
+		if err := json.Unmarshal(it.Value(), e); err != nil {
+			return fmt.Errorf("event %x: %w", it.Key(), err)
+		}
+		if !f(binary.BigEndian.Uint64(it.Key()[1:]), e) {
+			break
+		}
+	}
+	return it.Error()
+}

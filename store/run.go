@@ -1,0 +1,261 @@
+package store
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"time"
+
+	"github.com/seed14307185/refract/outcomes"
+	"github.com/seed14307185/refract/rules"
+)
+
+// Run is one period of a rule's life with its own counts: from its first load,
+// new content or a resume, to a rollback or new content.
+type Run struct {
+	ID      uint64    `json:"id"`
+	Rule    string    `json:"rule"`
+	Version string    `json:"version"`
+	Started time.Time `json:"started"`
+	Stop    *Stop     `json:"stop,omitempty"` // nil: running
+}
+
+// Cause says who stopped a rule.
+type Cause string
+
+// The causes.
+const (
+	ByGuardrail Cause = "guardrail"
+	ByPerson    Cause = "person"
+	ByFile      Cause = "file" // state: rolled_back in the rule's file
+)
+
+// Stop is a rollback on record, with the numbers that decided: the receipt.
+type Stop struct {
+	Rule     string    `json:"rule"`
+	Version  string    `json:"version"`
+	Revision string    `json:"revision"` // that was live
+	Cause    Cause     `json:"cause"`
+	Who      string    `json:"who,omitempty"`
+	Why      string    `json:"why,omitempty"`
+	Breach   time.Time `json:"breach,omitzero"` // when the deciding event was received
+	Decided  time.Time `json:"decided"`
+	// Published is when the revision without the rule was live on this node,
+	// LastTreated when the last byte of a treated response was written.
+	// LastTreated is zero if none was since the process started.
+	Published   time.Time         `json:"published,omitzero"`
+	LastTreated time.Time         `json:"last_treated,omitzero"`
+	Tally       *outcomes.Tally   `json:"tally,omitempty"`
+	Verdict     *outcomes.Verdict `json:"verdict,omitempty"`
+}
+
+// Standing is how a rule stands now. Tally is a snapshot.
+type Standing struct {
+	Run     Run
+	Tally   outcomes.Tally
+	Verdict outcomes.Verdict
+}
+
+// tracked is a rule of the present set with its run and tally. Owned by the
+// writer.
+type tracked struct {
+	rule   *rules.Rule
+	run    Run
+	tally  *outcomes.Tally
+	breach time.Time // of the event last attributed
+}
+
+var (
+	// ErrNoRule is returned for a rule that the present set doesn't have.
+	ErrNoRule = errors.New("no such rule")
+	// ErrStopped is returned for a rule that is rolled back already.
+	ErrStopped = errors.New("already rolled back")
+	// ErrRunning is returned for a rule that isn't rolled back.
+	ErrRunning = errors.New("not rolled back")
+)
+
+// track makes the rules of a set the ones that are counted.
+func (w *writer) track(set *rules.Set) error {
+	now := w.s.opts.Now().UTC()
+	var list []*tracked
+	hears := map[string][]*tracked{}
+	for _, r := range set.Rules {
+		t, err := w.trackedRun(r, now)
+		if err != nil {
+			return err
+		}
+		list = append(list, t)
+		hears[r.Metric.Event] = append(hears[r.Metric.Event], t)
+		if r.Guardrail.Event != r.Metric.Event {
+			hears[r.Guardrail.Event] = append(hears[r.Guardrail.Event], t)
+		}
+	}
+	w.set, w.tracked, w.hears = set, list, hears
+	standings := map[string]Standing{}
+	for _, t := range list {
+		standings[t.rule.Name] = t.standing()
+	}
+	w.s.mu.Lock()
+	w.s.standings = standings
+	w.s.mu.Unlock()
+	return nil
+}
+
+// trackedRun finds the run of a rule's version, or begins its first.
+func (w *writer) trackedRun(r *rules.Rule, now time.Time) (*tracked, error) {
+	for _, t := range w.tracked { // its tally may be newer than what is on disk
+		if t.run.Rule == r.Name && t.run.Version == r.Version {
+			return &tracked{rule: r, run: t.run, tally: t.tally}, nil
+		}
+	}
+	t := &tracked{rule: r, tally: outcomes.NewTally()}
+	b, err := w.s.get(runKey(r.Name, r.Version))
+	if err != nil {
+		return nil, w.broken(err)
+	}
+	if b == nil {
+		t.run = w.newRun(r, now)
+		return t, w.putRun(t)
+	}
+	if err := json.Unmarshal(b, &t.run); err != nil {
+		return nil, w.broken(fmt.Errorf("run of %s: %w", r.Name, err))
+	}
+	if b, err = w.s.get(tallyKey(t.run.ID)); err != nil {
+		return nil, w.broken(err)
+	}
+	if b != nil {
+		if err := json.Unmarshal(b, t.tally); err != nil {
+			return nil, w.broken(fmt.Errorf("tally of %s: %w", r.Name, err))
+		}
+	}
+	return t, nil
+}
+
+func (w *writer) newRun(r *rules.Rule, now time.Time) Run {
+	w.nextRun++
+	return Run{ID: w.nextRun - 1, Rule: r.Name, Version: r.Version, Started: now}
+}
+
+// putRun writes a run and its tally, so that the run's id is never given twice.
+func (w *writer) putRun(t *tracked) error {
+	w.touched[t] = true
+	b, err := json.Marshal(t.run)
+	if err != nil {
+		return w.broken(err)
+	}
+	return w.g.batch.Set(runKey(t.run.Rule, t.run.Version), b, nil)
+}
+
+func (t *tracked) standing() Standing {
+	s := Standing{Run: t.run, Tally: *t.tally}
+	s.Tally.Epochs = append([]outcomes.Epoch(nil), t.tally.Epochs...)
+	s.Verdict = outcomes.Judge(&s.Tally, t.rule)
+	return s
+}
+
+// judge looks at a rule whose counts changed, and stops it if its guardrail is
+// breached: in the batch of the event that decided.
+func (w *writer) judge(t *tracked) error {
+	verdict := outcomes.Judge(t.tally, t.rule)
+	if verdict.Guardrail == outcomes.Breached && t.run.Stop == nil && t.rule.State == rules.Live {
+		if err := w.halt(t, Stop{Cause: ByGuardrail, Breach: t.breach}); err != nil {
+			return err
+		}
+	}
+	standing := t.standing()
+	w.s.mu.Lock()
+	w.s.standings[t.rule.Name] = standing
+	w.s.mu.Unlock()
+	return nil
+}
+
+// halt is the one door of every rollback: it puts the stop on record, with the
+// numbers, and has it published once the record is on disk.
+func (w *writer) halt(t *tracked, stop Stop) error {
+	standing := t.standing()
+	stop.Rule, stop.Version, stop.Revision = t.rule.Name, t.rule.Version, w.set.Revision
+	stop.Decided = w.s.opts.Now().UTC()
+	stop.Tally, stop.Verdict = &standing.Tally, &standing.Verdict
+	t.run.Stop = &stop
+	w.g.stops = append(w.g.stops, stop)
+	if err := w.putRun(t); err != nil {
+		return err
+	}
+	return w.note(Entry{Kind: "rollback", Rule: stop.Rule, Version: stop.Version, Who: stop.Who, Why: stop.Why, Stop: &stop})
+}
+
+func (w *writer) find(rule string) (*tracked, error) {
+	for _, t := range w.tracked {
+		if t.rule.Name == rule {
+			return t, nil
+		}
+	}
+	return nil, fmt.Errorf("%w: %q", ErrNoRule, rule)
+}
+
+// Rollback stops a rule for a person, and returns when the stop is on disk and
+// was handed to Options.Stopped.
+func (s *Store) Rollback(ctx context.Context, rule string, cause Cause, who, why string) error {
+	return s.do(ctx, func(w *writer) error {
+		t, err := w.find(rule)
+		if err != nil {
+			return err
+		}
+		if t.run.Stop != nil {
+			return fmt.Errorf("%w: %s", ErrStopped, rule)
+		}
+		return w.halt(t, Stop{Cause: cause, Who: who, Why: why})
+	})
+}
+
+// Resume begins a new run of a rule that is rolled back: new counts, and the
+// same arm for everyone. It returns when that is on disk.
+func (s *Store) Resume(ctx context.Context, rule, who, why string) error {
+	return s.do(ctx, func(w *writer) error {
+		t, err := w.find(rule)
+		if err != nil {
+			return err
+		}
+		if t.run.Stop == nil {
+			return fmt.Errorf("%w: %s", ErrRunning, rule)
+		}
+		t.run = w.newRun(t.rule, w.s.opts.Now().UTC())
+		t.tally = outcomes.NewTally()
+		if err := w.putRun(t); err != nil {
+			return err
+		}
+		return w.note(Entry{Kind: "resume", Rule: rule, Version: t.rule.Version, Who: who, Why: why})
+	})
+}
+
+// Receipt completes the receipt of a rule's stop with what the serving side
+// measured.
+func (s *Store) Receipt(ctx context.Context, stop Stop, published, lastTreated time.Time) error {
+	return s.do(ctx, func(w *writer) error {
+		t, err := w.find(stop.Rule)
+		if err != nil || t.run.Stop == nil || !t.run.Stop.Decided.Equal(stop.Decided) {
+			return err
+		}
+		receipt := *t.run.Stop
+		receipt.Published, receipt.LastTreated = published.UTC(), lastTreated
+		t.run.Stop = &receipt
+		return w.putRun(t)
+	})
+}
+
+// Standings returns how each rule of the present set stands, by name.
+func (s *Store) Standings() map[string]Standing {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return maps.Clone(s.standings)
+}
+
+// Standing returns how a rule stands.
+func (s *Store) Standing(rule string) (Standing, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	st, ok := s.standings[rule]
+	return st, ok
+}

@@ -1,0 +1,362 @@
+package store
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"github.com/seed14307185/refract/events"
+	"github.com/seed14307185/refract/outcomes"
+	"github.com/seed14307185/refract/rules"
+	"github.com/seed14307185/refract/segments"
+)
+
+// op is one change asked of the writer. do runs on the writer's goroutine; its
+// error is the asker's alone, and do must have changed nothing then. done, if
+// not nil, is called after the change is on disk, or with the reason why it
+// isn't.
+type op struct {
+	do   func(*writer) error
+	done func(error)
+}
+
+// group is the operations of one batch.
+type group struct {
+	batch   *pebble.Batch
+	ops     []*op
+	errs    []error
+	changed []segments.Unit // whose decision record changed
+	stops   []Stop
+	events  int             // how many were appended
+	logged  []*events.Event // they, while leaves are cold
+}
+
+// writer is the state of the writer's goroutine: nobody else touches it.
+type writer struct {
+	s         *Store
+	nextEvent uint64
+	nextEntry uint64
+	nextRun   uint64
+
+	set     *rules.Set
+	program *segments.Program
+	tracked []*tracked            // one for each rule of the set
+	hears   map[string][]*tracked // by the events that matter to them
+	warm    warm
+
+	// What the current group changed and has not encoded yet.
+	g        *group
+	units    map[segments.Unit]*unit
+	enrolled map[enrolID]*enrolment
+	seen     map[string]bool
+	touched  map[*tracked]bool
+}
+
+// unit is a unit's state, read for the current group.
+type unit struct {
+	segments.Unit
+	state         *segments.State
+	record        []byte // as last written
+	dirty, merged bool
+}
+
+type enrolID struct {
+	run  uint64
+	unit segments.Unit
+}
+
+type enrolment struct {
+	outcomes.Enrolment
+	known, dirty bool
+}
+
+// write is the writer's goroutine: it ends when stop is closed and the queue
+// is empty, and closes syncs then.
+func (s *Store) write() {
+	defer s.ended.Done()
+	defer close(s.syncs)
+	ticks := time.NewTicker(tick)
+	defer ticks.Stop()
+	var retained time.Time
+	for {
+		select {
+		case o := <-s.ops:
+			s.commit(o)
+		case <-ticks.C:
+			s.checkSpace()
+			if s.Err() != nil {
+				continue
+			}
+			s.commit(&op{do: (*writer).closeWindows})
+			if now := time.Now(); now.Sub(retained) >= retainEvery {
+				retained = now
+				s.commit(&op{do: (*writer).retain})
+			}
+		case <-s.stop:
+			for {
+				select {
+				case o := <-s.ops:
+					s.commit(o)
+					continue
+				default:
+				}
+				return
+			}
+		}
+	}
+}
+
+// commit makes one group of an operation and those that wait behind it.
+func (s *Store) commit(first *op) {
+	w := &s.w
+	w.begin()
+	w.run(first)
+	for len(w.g.ops) < maxGroup && w.g.events < maxGroup {
+		select {
+		case o := <-s.ops:
+			w.run(o)
+			continue
+		default:
+		}
+		break
+	}
+	err := w.finish()
+	if err != nil {
+		s.fail(err)
+	} else if err = s.Err(); err == nil && !w.g.batch.Empty() {
+		err = s.db.ApplyNoSyncWait(w.g.batch, pebble.Sync)
+	}
+	if err != nil {
+		s.fail(err)
+		s.acknowledge(w.g, s.Err())
+		return
+	}
+	// Also a group that changed nothing waits its turn: what it repeats may be
+	// in a group that is not on disk yet.
+	s.syncs <- w.g
+}
+
+// sync is the syncer's goroutine: it ends when syncs is closed.
+func (s *Store) sync() {
+	defer s.ended.Done()
+	for g := range s.syncs {
+		var err error
+		if !g.batch.Empty() {
+			err = g.batch.SyncWait()
+		}
+		if err != nil {
+			s.fail(err)
+			err = s.Err()
+		}
+		s.acknowledge(g, err)
+	}
+}
+
+// acknowledge makes a group known to readers and callers.
+func (s *Store) acknowledge(g *group, err error) {
+	if err == nil {
+		for _, u := range g.changed {
+			s.cache.bump(u)
+		}
+		for _, stop := range g.stops {
+			if s.opts.Stopped != nil {
+				s.opts.Stopped(stop)
+			}
+		}
+	}
+	for i, o := range g.ops {
+		if o.done != nil {
+			o.done(firstError(g.errs[i], err))
+		}
+	}
+	if e := g.batch.Close(); e != nil && err == nil {
+		s.fail(e)
+	}
+}
+
+func firstError(a, b error) error {
+	if a != nil {
+		return a
+	}
+	return b
+}
+
+func (w *writer) begin() {
+	w.g = &group{batch: w.s.db.NewBatch()}
+	w.units = map[segments.Unit]*unit{}
+	w.enrolled = map[enrolID]*enrolment{}
+	w.seen = map[string]bool{}
+	w.touched = map[*tracked]bool{}
+}
+
+func (w *writer) run(o *op) {
+	w.g.ops = append(w.g.ops, o)
+	w.g.errs = append(w.g.errs, o.do(w))
+}
+
+// finish encodes what the group changed into its batch.
+func (w *writer) finish() error {
+	b := w.g.batch
+	now := w.s.opts.Now().UnixMilli()
+	for _, u := range w.units {
+		if !u.dirty {
+			continue
+		}
+		if err := w.encode(u, now); err != nil {
+			return err
+		}
+	}
+	for id, e := range w.enrolled {
+		if e.dirty {
+			enrolment, err := e.AppendBinary(nil)
+			if err != nil {
+				return err
+			}
+			if err := b.Set(enrolKey(id.run, id.unit), enrolment, nil); err != nil {
+				return err
+			}
+		}
+	}
+	for t := range w.touched {
+		if err := w.judge(t); err != nil {
+			return err
+		}
+		tally, err := json.Marshal(t.tally)
+		if err != nil {
+			return fmt.Errorf("tally of %s: %w", t.rule.Name, err)
+		}
+		if err := b.Set(tallyKey(t.run.ID), tally, nil); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// encode writes a unit's state, and its decision record if that changed.
+func (w *writer) encode(u *unit, now int64) error {
+	b := w.g.batch
+	if u.merged {
+		return nil // merge has written what is left of it
+	}
+	if err := b.Set(unitKey(nil, keyState, u.Unit), w.program.AppendState(nil, u.state), nil); err != nil {
+		return err
+	}
+	record := appendRecord(nil, w.program.Record(u.Who, u.state, now))
+	if string(record) == string(u.record) {
+		return nil
+	}
+	u.record = record
+	w.g.changed = append(w.g.changed, u.Unit)
+	return b.Set(unitKey(nil, keyRecord, u.Unit), record, nil)
+}
+
+// unit returns a unit's state. An error is the store's failure, not the
+// asker's.
+func (w *writer) unit(u segments.Unit) (*unit, error) {
+	if have := w.units[u]; have != nil {
+		return have, nil
+	}
+	b, err := w.s.get(unitKey(nil, keyState, u))
+	if err != nil {
+		return nil, w.broken(err)
+	}
+	state, err := segments.DecodeState(b)
+	if err != nil {
+		return nil, w.broken(fmt.Errorf("state of %s %q: %w", u.Who, u.ID, err))
+	}
+	record, err := w.s.get(unitKey(nil, keyRecord, u))
+	if err != nil {
+		return nil, w.broken(err)
+	}
+	have := &unit{Unit: u, state: state, record: record}
+	w.units[u] = have
+	return have, nil
+}
+
+// broken fails the store for an error that leaves the group half done.
+func (w *writer) broken(err error) error {
+	w.s.fail(err)
+	return w.s.Err()
+}
+
+// do runs a change on the writer's goroutine and returns when it is on disk. If
+// ctx ends before, the change may be made all the same.
+func (s *Store) do(ctx context.Context, change func(*writer) error) error {
+	if err := s.Err(); err != nil {
+		return err
+	}
+	done := make(chan error, 1)
+	select {
+	case s.ops <- &op{do: change, done: func(err error) { done <- err }}:
+	case <-s.failed:
+		return s.Err()
+	case <-s.gone:
+		return ErrUnavailable
+	case <-ctx.Done():
+		return fmt.Errorf("%w in time: %w", ErrUnavailable, ctx.Err())
+	}
+	select {
+	case err := <-done:
+		return err
+	case <-s.failed:
+		return s.Err()
+	case <-s.gone:
+		select {
+		case err := <-done:
+			return err
+		default:
+			return ErrUnavailable
+		}
+	case <-ctx.Done():
+		return fmt.Errorf("%w in time: %w", ErrUnavailable, ctx.Err())
+	}
+}
+
+// try hands a change to the writer without waiting. It reports whether the
+// queue had room.
+func (s *Store) try(change func(*writer) error) bool {
+	if s.Err() != nil {
+		s.counters.refused.Add(1)
+		return false
+	}
+	select {
+	case s.ops <- &op{do: change}:
+		return true
+	default:
+		s.counters.dropped.Add(1)
+		return false
+	}
+}
+
+// Append appends events and returns when all of them, and all that they
+// change, are on disk. Repetitions are left out. On an error none was
+// appended, but for ErrUnavailable, which may leave it open.
+func (s *Store) Append(ctx context.Context, batch []*events.Event) error {
+	err := s.do(ctx, func(w *writer) error {
+		for _, e := range batch {
+			if err := w.append(e); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		s.counters.refused.Add(uint64(len(batch)))
+	}
+	return err
+}
+
+// Observe hands over an event observed at the edge. It never waits: the event
+// is on disk within MaxCommitDelay, or it was dropped and counted because the
+// queue was full or the store takes no writes.
+func (s *Store) Observe(e *events.Event) bool {
+	return s.try(func(w *writer) error { return w.append(e) })
+}
+
+// Expose hands over an exposure, like Observe.
+func (s *Store) Expose(x rules.Exposure) bool {
+	return s.try(func(w *writer) error { return w.expose(&x) })
+}
