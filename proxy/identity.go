@@ -1,0 +1,213 @@
+package proxy
+
+import (
+	"crypto/rand"
+	"encoding/base64"
+	"encoding/json"
+	"hash/maphash"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync/atomic"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/seed14307185/refract/events"
+	"github.com/seed14307185/refract/rules"
+	"github.com/seed14307185/refract/segments"
+)
+
+// FirstPartyCookie holds the id that the edge gives to a browser that has no
+// other. It never reaches the origin.
+const FirstPartyCookie = "__Host-refract"
+
+// firstPartyAge is as long as browsers keep a cookie at most.
+const firstPartyAge = 400 * 24 * time.Hour
+
+// identity is who a request says it is from.
+type identity struct {
+	visitor   string
+	anonymous string // a further id of the same browser, or empty
+	account   string
+	mayMint   bool // no id, and first-party ids are wanted
+}
+
+// identify reads the identity sources, in order: the first that has an id
+// gives the visitor, the next other one is known to be the same browser.
+func (p *Proxy) identify(set *rules.Set, r *http.Request) identity {
+	var id identity
+	firstParty := false
+	for _, s := range set.Edge.Identity.Visitor {
+		var v string
+		if s.Kind == "first-party" {
+			firstParty = true
+			v = validID(cookieValue(r.Header, FirstPartyCookie))
+		} else {
+			v = readSource(s, r.Header)
+		}
+		switch {
+		case v == "" || v == id.visitor:
+		case id.visitor == "":
+			id.visitor = v
+		case id.anonymous == "":
+			id.anonymous = v
+		}
+	}
+	for _, s := range set.Edge.Identity.Account {
+		if id.account = readSource(s, r.Header); id.account != "" {
+			break
+		}
+	}
+	id.mayMint = firstParty && id.visitor == ""
+	return id
+}
+
+func readSource(s rules.IdentitySource, h http.Header) string {
+	if s.Kind == "header" {
+		return validID(h.Get(s.Name))
+	}
+	v := cookieValue(h, s.Name)
+	if strings.IndexByte(v, '%') >= 0 {
+		if decoded, err := url.QueryUnescape(strings.ReplaceAll(v, "+", "%2B")); err == nil {
+			v = decoded
+		}
+	}
+	return validID(strings.Trim(v, `"`)) // analytics.js used to write JSON strings
+}
+
+// validID returns the id, or nothing if it can't be one.
+func validID(s string) string {
+	if len(s) > events.MaxID || !utf8.ValidString(s) || strings.IndexFunc(s, unicode.IsControl) >= 0 {
+		return ""
+	}
+	return s
+}
+
+// cookieValue returns the value of the first cookie of that name, without
+// parsing the others.
+func cookieValue(h http.Header, name string) string {
+	for _, line := range h["Cookie"] {
+		for line != "" {
+			var part string
+			part, line, _ = strings.Cut(line, ";")
+			if n, v, ok := strings.Cut(strings.TrimLeft(part, " \t"), "="); ok && n == name {
+				return strings.TrimRight(v, " \t")
+			}
+		}
+	}
+	return ""
+}
+
+// stripCookie removes a cookie of ours from a request and leaves every other
+// byte of the header as it is.
+func stripCookie(h http.Header, name string) {
+	lines := h["Cookie"]
+	for i, line := range lines {
+		if !strings.Contains(line, name) {
+			continue
+		}
+		var kept []string
+		for part := range strings.SplitSeq(line, ";") {
+			if n, _, _ := strings.Cut(strings.Trim(part, " \t"), "="); n != name {
+				kept = append(kept, part)
+			}
+		}
+		lines[i] = strings.TrimLeft(strings.Join(kept, ";"), " \t")
+	}
+	if len(lines) == 1 && lines[0] == "" {
+		delete(h, "Cookie")
+	}
+}
+
+// newID returns 128 random bits.
+func newID() string {
+	var b [16]byte
+	rand.Read(b[:])
+	return base64.RawURLEncoding.EncodeToString(b[:])
+}
+
+func firstPartyCookie(id string) string {
+	c := http.Cookie{
+		Name: FirstPartyCookie, Value: id, Path: "/", MaxAge: int(firstPartyAge.Seconds()),
+		Secure: true, HttpOnly: true, SameSite: http.SameSiteLaxMode,
+	}
+	return c.String()
+}
+
+// link tells that two ids of one browser are one person, until that is known.
+func (p *Proxy) link(x *Exchange, at time.Time) {
+	if x.who.anonymous == "" {
+		return
+	}
+	if u, _ := p.Lookup(segments.Unit{Who: segments.Visitor, ID: x.who.anonymous}); u.ID != x.who.anonymous {
+		return // merged already, perhaps into somebody who used this browser before
+	}
+	at = at.UTC().Truncate(time.Millisecond)
+	p.Observe(&events.Event{
+		Source: "edge", Kind: events.Alias, Visitor: x.who.visitor, Anonymous: x.who.anonymous, Time: at, Received: at,
+	})
+}
+
+// learnTraits takes the traits that the origin's response tells of the visitor
+// out of its headers.
+func (p *Proxy) learnTraits(x *Exchange, h http.Header) {
+	for _, s := range x.set.Edge.Identity.Traits {
+		v := h.Get(s.Name)
+		h.Del(s.Name)
+		if v == "" || x.who.visitor == "" || !p.traits.news(x.who.visitor, v) {
+			continue
+		}
+		if traits := parseTraits(v); len(traits) > 0 {
+			at := p.Now().UTC().Truncate(time.Millisecond)
+			p.Observe(&events.Event{
+				Source: "edge", Kind: events.Identify, Visitor: x.who.visitor, Account: x.who.account,
+				Time: at, Received: at, Traits: traits,
+			})
+		}
+	}
+}
+
+// parseTraits reads a JSON object of scalars, or pairs as in "role=admin,
+// plan=trial".
+func parseTraits(s string) events.Properties {
+	traits := events.Properties{}
+	if strings.HasPrefix(s, "{") {
+		if json.Unmarshal([]byte(s), &traits) != nil {
+			return nil
+		}
+		for k, v := range traits {
+			switch v.(type) {
+			case map[string]any, []any:
+				delete(traits, k)
+			}
+		}
+		return traits
+	}
+	for pair := range strings.SplitSeq(s, ",") {
+		if k, v, ok := strings.Cut(strings.TrimSpace(pair), "="); ok && utf8.ValidString(pair) {
+			traits[strings.TrimSpace(k)] = strings.Trim(strings.TrimSpace(v), `"`)
+		}
+	}
+	return traits
+}
+
+// lastTraits remembers, for the visitors seen last, the traits last told, so
+// that telling them on every response makes no event of each. It may forget.
+type lastTraits struct {
+	seed  atomic.Pointer[maphash.Seed]
+	slots [4096]atomic.Uint64
+}
+
+// news reports whether it isn't known that the visitor has these traits.
+func (l *lastTraits) news(visitor, traits string) bool {
+	seed := l.seed.Load()
+	if seed == nil {
+		s := maphash.MakeSeed()
+		l.seed.CompareAndSwap(nil, &s)
+		seed = l.seed.Load()
+	}
+	slot := &l.slots[maphash.String(*seed, visitor)%uint64(len(l.slots))]
+	now := maphash.String(*seed, visitor+"\x00"+traits)
+	return slot.Swap(now) != now
+}

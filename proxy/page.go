@@ -1,0 +1,187 @@
+package proxy
+
+import (
+	"io"
+	"mime"
+	"net"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/seed14307185/refract/rewrite"
+	"github.com/seed14307185/refract/rules"
+)
+
+var dialer = &net.Dialer{Timeout: 5 * time.Second, KeepAlive: 30 * time.Second}
+
+// answer looks at the origin's response before it is passed on: the only place
+// where a response is changed.
+func (p *Proxy) answer(resp *http.Response) error {
+	x := exchangeOf(resp.Request)
+	if len(x.set.Edge.Identity.Traits) > 0 {
+		p.learnTraits(x, resp.Header)
+	}
+	document := resp.StatusCode == http.StatusOK && isHTML(resp.Header)
+	if x.mint != "" && document && !sharedCacheable(resp.Header) {
+		resp.Header.Add("Set-Cookie", firstPartyCookie(x.mint))
+		x.who.visitor = x.mint
+	}
+	if x.touched && document {
+		// Also where nothing was decided for this visitor: a shared cache must
+		// not serve what one visitor gets to another.
+		private(resp.Header)
+	}
+	if len(x.Decision) == 0 {
+		return nil
+	}
+	if x.Passthrough = untouchable(resp); x.Passthrough != "" {
+		return nil
+	}
+	// What the origin said of its own bytes is not true of ours.
+	for _, h := range [...]string{"ETag", "Last-Modified", "Accept-Ranges", "Content-Length", "Content-Md5", "Digest", "Content-Digest", "Repr-Digest"} {
+		delete(resp.Header, http.CanonicalHeaderKey(h))
+	}
+	resp.ContentLength = -1
+	if x.Request.Method == http.MethodHead {
+		return nil
+	}
+	plan := rewrite.Plan{Attribute: x.set.Edge.Attribute, ContentType: resp.Header.Get("Content-Type")}
+	for _, d := range x.Decision {
+		s := rewrite.Surface{Name: d.Rule.Surface.Name}
+		if d.Arm == rules.Treatment {
+			s.Replace, s.HTML = true, d.Rule.Response.HTML
+		}
+		plan.Surfaces = append(plan.Surfaces, s)
+	}
+	x.body = &page{origin: resp.Body, html: rewrite.NewReader(resp.Body, plan)}
+	resp.Body = x.body
+	return nil
+}
+
+// untouchable says why a response must go through as it is, or nothing.
+func untouchable(resp *http.Response) Reason {
+	h := resp.Header
+	switch {
+	case resp.StatusCode != http.StatusOK:
+		return ReasonStatus
+	case !isHTML(h):
+		return ReasonType
+	case hasToken(h["Cache-Control"], "no-transform"):
+		return ReasonNoTransform
+	case strings.HasPrefix(strings.ToLower(strings.TrimSpace(h.Get("Content-Disposition"))), "attachment"):
+		return ReasonAttachment
+	case len(h["Signature"]) > 0 || len(h["Signature-Input"]) > 0:
+		return ReasonSigned
+	}
+	for _, coding := range h["Content-Encoding"] {
+		if coding != "" && !strings.EqualFold(coding, "identity") {
+			return ReasonCoding
+		}
+	}
+	return ""
+}
+
+// isHTML says whether the response declares itself as HTML. It is never
+// guessed.
+func isHTML(h http.Header) bool {
+	v := h["Content-Type"]
+	if len(v) != 1 {
+		return false
+	}
+	t, _, err := mime.ParseMediaType(v[0])
+	if err != nil { // a media type is sound even if its parameters aren't
+		t, _, _ = strings.Cut(v[0], ";")
+		t = strings.ToLower(strings.TrimSpace(t))
+	}
+	return t == "text/html"
+}
+
+// private keeps a response out of shared caches, and has browsers ask again.
+// A no-store of the origin stays.
+func private(h http.Header) {
+	for _, name := range [...]string{"CDN-Cache-Control", "Surrogate-Control", "Expires", "Cloudflare-CDN-Cache-Control"} {
+		delete(h, http.CanonicalHeaderKey(name))
+	}
+	v := "private, no-cache"
+	for _, token := range [...]string{"no-store", "no-transform"} {
+		if hasToken(h["Cache-Control"], token) {
+			v += ", " + token
+		}
+	}
+	h["Cache-Control"] = []string{v}
+}
+
+// sharedCacheable says whether the origin allows shared caches to store the
+// response: then a cookie of one visitor must not be on it.
+func sharedCacheable(h http.Header) bool {
+	cc := h["Cache-Control"]
+	if hasToken(cc, "private") || hasToken(cc, "no-store") || hasToken(cc, "no-cache") {
+		return false
+	}
+	return hasToken(cc, "public") || hasToken(cc, "s-maxage") || hasToken(cc, "max-age") || len(h["Surrogate-Control"]) > 0 || len(h["Cdn-Cache-Control"]) > 0
+}
+
+// hasToken says whether a list header has a directive.
+func hasToken(lines []string, token string) bool {
+	for _, line := range lines {
+		for part := range strings.SplitSeq(line, ",") {
+			name, _, _ := strings.Cut(part, "=")
+			if strings.EqualFold(strings.TrimSpace(name), token) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// page is a response body on its way through the rewriter.
+type page struct {
+	origin   io.Closer
+	html     *rewrite.Reader
+	complete bool // the whole page was read
+}
+
+func (b *page) Read(to []byte) (int, error) {
+	n, err := b.html.Read(to)
+	if err == io.EOF {
+		b.complete = true
+	}
+	return n, err
+}
+
+func (b *page) Close() error { return b.origin.Close() }
+
+func (b *page) sightings() []rewrite.Sighting { return b.html.Sightings() }
+
+// writer is the visitor's ResponseWriter: it counts, and keeps Go's server from
+// adding what the origin did not send.
+type writer struct {
+	http.ResponseWriter
+	x      *Exchange
+	status int
+	bytes  int64
+}
+
+func (w *writer) WriteHeader(status int) {
+	if status >= 200 || status == http.StatusSwitchingProtocols {
+		w.status = status
+		h := w.Header()
+		h["Via"] = append(h["Via"], via)
+		if _, typed := h["Content-Type"]; !typed {
+			h["Content-Type"] = nil // or it would be guessed
+		}
+	}
+	w.ResponseWriter.WriteHeader(status)
+}
+
+func (w *writer) Write(b []byte) (int, error) {
+	if w.status == 0 {
+		w.WriteHeader(http.StatusOK)
+	}
+	n, err := w.ResponseWriter.Write(b)
+	w.bytes += int64(n)
+	return n, err
+}
+
+// Unwrap is for http.ResponseController: flushing and upgrading.
+func (w *writer) Unwrap() http.ResponseWriter { return w.ResponseWriter }

@@ -1,0 +1,405 @@
+// Package proxy is one request: who it is from, what is decided for them, the
+// origin's answer, and the page with its regions swapped on the way through.
+//
+// HTTP lives here. The package knows no disk: it is given a lookup that never
+// waits and hooks that never block. Whatever goes wrong on our side (a lookup
+// that finds nothing, a page that can't be rewritten, a panic) ends in the
+// origin's own bytes.
+package proxy
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"net/http/httputil"
+	"net/url"
+	"runtime/debug"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/seed14307185/refract/events"
+	"github.com/seed14307185/refract/rewrite"
+	"github.com/seed14307185/refract/rules"
+	"github.com/seed14307185/refract/segments"
+)
+
+// Proxy serves an origin's pages, swapped where a rule says so. Set the fields,
+// then use it; they must not change after that. It is safe for concurrent use.
+type Proxy struct {
+	// Origin is the app: scheme and host. Required.
+	Origin *url.URL
+	// Transport carries requests to the origin; nil: NewTransport().
+	Transport http.RoundTripper
+	// Current returns the revision to serve a request under. Required.
+	Current func() *rules.Set
+	// Lookup returns the unit that an id stands for and its decision record. It
+	// must not wait for anything slower than a local read. Required.
+	Lookup func(segments.Unit) (segments.Unit, segments.Record)
+	// Expose and Observe take what happened, after the response. They must not
+	// block. Required.
+	Expose  func(*rules.Exposure)
+	Observe func(*events.Event)
+	// Mount returns the handler of a path of ours, nil if the path is the
+	// origin's; nil: every path is.
+	Mount func(*rules.Set, string) http.Handler
+	// Now is the clock; nil: time.Now.
+	Now func() time.Time
+	// Done is told of every exchange when it is over, by the goroutine that
+	// served it. It must not keep the exchange. nil: nobody is told.
+	Done func(*Exchange)
+	// Log takes what an operator should look into. Required.
+	Log *slog.Logger
+
+	once    sync.Once
+	forward *httputil.ReverseProxy
+	traits  lastTraits
+}
+
+// Exchange is one request and what became of it.
+type Exchange struct {
+	Request  *http.Request
+	Revision string
+	Start    time.Time // by Proxy.Now
+	Took     time.Duration
+	Status   int
+	Bytes    int64
+	// Decision is what was decided, Sightings what was found of it on the page,
+	// in the same order. Empty where no rule applies.
+	Decision  rules.Decision
+	Sightings []rewrite.Sighting
+	// Passthrough says why a page that a rule could touch went through
+	// untouched: one of the Reason constants, or empty.
+	Passthrough Reason
+	// OriginError is why the origin's answer is missing or cut short, or nil.
+	OriginError error
+	// ClientGone says that it was the client who ended the exchange.
+	ClientGone bool
+	// Treated says that a region of this response was swapped.
+	Treated bool
+
+	began   time.Time // by the machine's clock
+	set     *rules.Set
+	who     identity
+	mint    string // the first-party id to set if this is a page
+	body    *page
+	touched bool // a rule could apply on this page, for somebody
+}
+
+// Reason says why a page went through untouched.
+type Reason string
+
+// The reasons.
+const (
+	ReasonMethod      Reason = "method"       // not GET or HEAD
+	ReasonGPC         Reason = "gpc"          // the visitor opted out: Sec-GPC
+	ReasonBot         Reason = "bot"          // crawlers and monitors get the app's own page
+	ReasonPrefetch    Reason = "prefetch"     // nobody may ever look at it
+	ReasonUpgrade     Reason = "upgrade"      // not a page
+	ReasonUnknown     Reason = "unknown"      // a visitor without an id
+	ReasonStatus      Reason = "status"       // not 200
+	ReasonType        Reason = "type"         // not text/html
+	ReasonAttachment  Reason = "attachment"   // to be saved, not shown
+	ReasonNoTransform Reason = "no-transform" // RFC 9110 section 7.7
+	ReasonCoding      Reason = "coding"       // a content coding although none was asked for
+	ReasonSigned      Reason = "signed"       // a signature over the body
+	ReasonCharset     Reason = "charset"      // see package rewrite
+	ReasonInternal    Reason = "internal"     // a defect of ours: look at the log
+)
+
+// Reasons lists every reason.
+var Reasons = [...]Reason{ReasonMethod, ReasonGPC, ReasonBot, ReasonPrefetch, ReasonUpgrade, ReasonUnknown, ReasonStatus,
+	ReasonType, ReasonAttachment, ReasonNoTransform, ReasonCoding, ReasonSigned, ReasonCharset, ReasonInternal}
+
+const (
+	via          = "1.1 refract"
+	maxLoops     = 4 // passes through this proxy before a request is taken for a loop
+	copyBuffer   = 32 << 10
+	originAbsent = "The application behind this address does not answer. Please try again in a moment.\n"
+)
+
+// NewTransport returns a transport made for one origin nearby.
+func NewTransport() *http.Transport {
+	t := http.DefaultTransport.(*http.Transport).Clone()
+	t.Proxy = nil
+	t.DialContext = dialer.DialContext
+	t.DisableCompression = true // or it would decode behind our back
+	t.MaxIdleConns = 0
+	t.MaxIdleConnsPerHost = 256
+	t.ResponseHeaderTimeout = 60 * time.Second
+	t.MaxResponseHeaderBytes = 1 << 20
+	return t
+}
+
+func (p *Proxy) init() {
+	if p.Now == nil {
+		p.Now = time.Now
+	}
+	transport := p.Transport
+	if transport == nil {
+		transport = NewTransport()
+	}
+	p.forward = &httputil.ReverseProxy{
+		Rewrite:        p.outgoing,
+		ModifyResponse: p.answer,
+		ErrorHandler:   p.originFailed,
+		Transport:      transport,
+		BufferPool:     new(buffers),
+		ErrorLog:       slog.NewLogLogger(p.Log.Handler(), slog.LevelWarn),
+	}
+}
+
+// ServeHTTP serves one request under one revision.
+func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	p.once.Do(p.init)
+	set := p.Current()
+	if p.Mount != nil && strings.HasPrefix(r.URL.Path, "/_refract/") {
+		if h := p.Mount(set, r.URL.Path); h != nil {
+			h.ServeHTTP(w, r)
+			return
+		}
+	}
+	x := &Exchange{Request: r, Revision: set.Revision, Start: p.Now(), began: time.Now(), set: set}
+	out := &writer{ResponseWriter: w, x: x}
+	defer p.finish(x, out)
+	switch {
+	case r.Method == http.MethodConnect || r.Method == http.MethodTrace:
+		http.Error(out, "this method is not served here", http.StatusMethodNotAllowed)
+		return
+	case loops(r):
+		http.Error(out, "the request went round in a loop: the origin leads back to this proxy", http.StatusLoopDetected)
+		return
+	}
+	p.decide(x)
+	// The exchange travels with the request, to answer and originFailed.
+	p.forward.ServeHTTP(out, r.WithContext(context.WithValue(r.Context(), exchangeKey{}, x)))
+}
+
+type exchangeKey struct{}
+
+func exchangeOf(r *http.Request) *Exchange { return r.Context().Value(exchangeKey{}).(*Exchange) }
+
+func loops(r *http.Request) bool {
+	n := 0
+	for _, v := range r.Header["Via"] {
+		n += strings.Count(v, via)
+	}
+	return n >= maxLoops
+}
+
+// decide fills in who asks and what they get. A panic in it leaves the plain
+// proxy.
+func (p *Proxy) decide(x *Exchange) {
+	defer func() {
+		if v := recover(); v != nil {
+			p.Log.Error("deciding failed: the page is served as the app made it", slog.Any("panic", v), slog.String("stack", string(debug.Stack())))
+			x.Decision, x.Passthrough = nil, ReasonInternal
+		}
+	}()
+	r := x.Request
+	path := r.URL.EscapedPath()
+	x.touched = x.set.Touches(path)
+	if len(x.set.Edge.Events) == 0 && len(x.set.Live()) == 0 && len(x.set.Edge.Identity.Traits) == 0 {
+		return
+	}
+	if r.Header.Get("Sec-GPC") == "1" {
+		x.skip(ReasonGPC)
+		return
+	}
+	if bot(r.UserAgent()) {
+		x.skip(ReasonBot)
+		return
+	}
+	x.who = p.identify(x.set, r)
+	if x.who.mayMint && len(x.set.Live()) > 0 && r.Method == http.MethodGet {
+		x.mint = newID()
+	}
+	switch {
+	case !x.touched:
+	case r.Method != http.MethodGet && r.Method != http.MethodHead:
+		x.skip(ReasonMethod)
+	case prefetch(r):
+		x.skip(ReasonPrefetch)
+	case r.Header.Get("Upgrade") != "":
+		x.skip(ReasonUpgrade)
+	case x.who.visitor == "" && x.who.account == "":
+		x.skip(ReasonUnknown)
+	default:
+		x.Decision = x.set.Decide(path, p.subject(x), x.Start)
+	}
+}
+
+func (x *Exchange) skip(why Reason) {
+	if x.touched {
+		x.Passthrough = why
+	}
+}
+
+// subject looks up who the request is from. A visitor without an account of
+// the request belongs to the account that their events told.
+func (p *Proxy) subject(x *Exchange) rules.Subject {
+	var s rules.Subject
+	if x.who.visitor != "" {
+		var u segments.Unit
+		u, s.VisitorRecord = p.Lookup(segments.Unit{Who: segments.Visitor, ID: x.who.visitor})
+		x.who.visitor, s.Visitor = u.ID, u.ID
+	}
+	if x.who.account == "" {
+		x.who.account = s.VisitorRecord.Account
+	}
+	if x.who.account != "" {
+		var u segments.Unit
+		u, s.AccountRecord = p.Lookup(segments.Unit{Who: segments.Account, ID: x.who.account})
+		s.Account = u.ID
+	}
+	return s
+}
+
+// outgoing makes the request that the origin sees: the visitor's, byte for
+// byte where HTTP lets us.
+func (p *Proxy) outgoing(pr *httputil.ProxyRequest) {
+	in, out := pr.In, pr.Out
+	out.URL.Scheme, out.URL.Host = p.Origin.Scheme, p.Origin.Host
+	out.URL.RawQuery = in.URL.RawQuery // ReverseProxy drops what it can't parse
+	out.Host = in.Host
+	pr.SetXForwarded()
+	out.Header["Via"] = append(out.Header["Via"], via)
+	stripCookie(out.Header, FirstPartyCookie)
+	if x := exchangeOf(in); len(x.Decision) > 0 {
+		// The page may be changed on its way: the origin must send all of it,
+		// as it is.
+		for _, h := range [...]string{"If-None-Match", "If-Modified-Since", "If-Range", "Range"} {
+			out.Header.Del(h)
+		}
+		out.Header.Set("Accept-Encoding", "identity")
+	}
+}
+
+// originFailed answers for an origin that did not.
+func (p *Proxy) originFailed(w http.ResponseWriter, r *http.Request, err error) {
+	x := exchangeOf(r)
+	x.OriginError = err
+	status := http.StatusBadGateway
+	var timeout interface{ Timeout() bool }
+	switch {
+	case r.Context().Err() != nil:
+		x.ClientGone = true
+		status = 499 // nobody reads it; for the log, as nginx has it
+	case errors.As(err, &timeout) && timeout.Timeout():
+		status = http.StatusGatewayTimeout
+	}
+	if !x.ClientGone {
+		p.Log.Warn("the origin does not answer", slog.String("origin", p.Origin.Host), slog.String("error", err.Error()),
+			slog.String("method", r.Method), slog.String("path", r.URL.Path))
+	}
+	h := w.Header()
+	h.Set("Content-Type", "text/plain; charset=utf-8")
+	h.Set("Cache-Control", "no-store")
+	h.Set("X-Content-Type-Options", "nosniff")
+	w.WriteHeader(status)
+	_, _ = w.Write([]byte(originAbsent)) // the client's loss
+}
+
+// finish reports what the exchange was, also if it ended in a panic, as
+// ReverseProxy does when either side breaks off.
+func (p *Proxy) finish(x *Exchange, out *writer) {
+	x.Took = time.Since(x.began)
+	x.Status, x.Bytes = out.status, out.bytes
+	if x.body != nil {
+		x.Sightings = x.body.sightings()
+	}
+	if v := recover(); v != nil {
+		defer panic(v)
+		if x.OriginError == nil {
+			x.OriginError = errors.New("broken off")
+		}
+		x.ClientGone = x.Request.Context().Err() != nil
+	}
+	p.report(x)
+	if p.Done != nil {
+		p.Done(x)
+	}
+}
+
+// report hands on exposures and observed events. A panic in it costs them, not
+// the visitor's page.
+func (p *Proxy) report(x *Exchange) {
+	defer func() {
+		if v := recover(); v != nil {
+			p.Log.Error("reporting an exchange failed", slog.Any("panic", v), slog.String("stack", string(debug.Stack())))
+		}
+	}()
+	end := p.Now()
+	if x.body != nil {
+		for i, d := range x.Decision {
+			if x.Sightings[i].State != rewrite.Swappable {
+				continue
+			}
+			x.Treated = x.Treated || d.Arm == rules.Treatment
+			if !x.body.complete || x.OriginError != nil {
+				continue // who knows what the visitor saw of it
+			}
+			p.Expose(&rules.Exposure{
+				Rule: d.Rule.Name, Version: d.Rule.Version, Unit: d.Unit, Visitor: x.who.visitor,
+				Arm: d.Arm, Treatment: d.Rule.Rollout.Treatment, At: x.Start,
+			})
+		}
+	}
+	if x.who.visitor == "" || x.Status == 0 || x.ClientGone {
+		return
+	}
+	p.link(x, end)
+	list := x.set.Edge.Events
+	if len(list) == 0 {
+		return
+	}
+	seen := events.Exchange{
+		Method: x.Request.Method, Path: x.Request.URL.EscapedPath(), RawQuery: x.Request.URL.RawQuery,
+		Status: x.Status, At: end,
+	}
+	for i := range list {
+		if e, ok := list[i].Match(&seen); ok {
+			e.Visitor, e.Account = x.who.visitor, x.who.account
+			p.Observe(&e)
+		}
+	}
+}
+
+// buffers is ReverseProxy's pool of copying buffers.
+type buffers struct{ pool sync.Pool }
+
+func (b *buffers) Get() []byte {
+	if v, ok := b.pool.Get().(*[copyBuffer]byte); ok {
+		return v[:]
+	}
+	return new([copyBuffer]byte)[:]
+}
+
+func (b *buffers) Put(v []byte) { b.pool.Put((*[copyBuffer]byte)(v)) }
+
+// bot says whether a user agent names itself as a machine that reads for
+// others. It is told by its own words alone: this is about counting people,
+// not about keeping anyone out.
+func bot(userAgent string) bool {
+	if userAgent == "" {
+		return false
+	}
+	ua := bytes.ToLower([]byte(userAgent))
+	for _, word := range [...]string{"bot", "crawl", "spider", "slurp", "facebookexternalhit", "bingpreview", "lighthouse", "pingdom", "uptime"} {
+		if bytes.Contains(ua, []byte(word)) {
+			return true
+		}
+	}
+	return false
+}
+
+func prefetch(r *http.Request) bool {
+	for _, h := range [...]string{"Sec-Purpose", "Purpose", "X-Moz"} {
+		if v := r.Header.Get(h); v != "" && (strings.Contains(v, "prefetch") || strings.Contains(v, "prerender") || strings.Contains(v, "preview")) {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,482 @@
+package proxy
+
+import (
+	"bufio"
+	"bytes"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/seed14307185/refract/events"
+	"github.com/seed14307185/refract/rules"
+	"github.com/seed14307185/refract/segments"
+)
+
+var day = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
+
+// seen is what a proxy told its hooks.
+type seen struct {
+	mu        sync.Mutex
+	exposures []rules.Exposure
+	events    []events.Event
+	exchanges []Exchange
+	members   map[string]bool // visitors in every segment; guarded by mu
+	merged    map[string]string
+}
+
+// front puts a proxy with the shared site in front of an app, and returns its
+// URL.
+func front(t testing.TB, app http.Handler) (string, *seen, *Proxy) {
+	t.Helper()
+	set, err := rules.Load("../testdata/sites/loop")
+	if err != nil {
+		t.Fatal(err)
+	}
+	origin := httptest.NewServer(app)
+	t.Cleanup(origin.Close)
+	u, err := url.Parse(origin.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &seen{members: map[string]bool{}, merged: map[string]string{}}
+	p := &Proxy{
+		Origin:  u,
+		Current: func() *rules.Set { return set },
+		Lookup: func(u segments.Unit) (segments.Unit, segments.Record) {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			if into, ok := s.merged[u.ID]; ok {
+				u.ID = into
+			}
+			var r segments.Record
+			if s.members[u.ID] {
+				for _, seg := range set.Segments {
+					r.Open = append(r.Open, segments.Open{Segment: seg.Key(), Interval: segments.Interval{From: 0, Until: segments.Forever}})
+				}
+			}
+			return u, r
+		},
+		Expose:  func(x *rules.Exposure) { s.mu.Lock(); s.exposures = append(s.exposures, *x); s.mu.Unlock() },
+		Observe: func(e *events.Event) { s.mu.Lock(); s.events = append(s.events, *e); s.mu.Unlock() },
+		Now:     func() time.Time { return day },
+		Done:    func(x *Exchange) { s.mu.Lock(); s.exchanges = append(s.exchanges, *x); s.mu.Unlock() },
+		Log:     slog.New(slog.DiscardHandler),
+	}
+	server := httptest.NewServer(p)
+	t.Cleanup(server.Close)
+	return server.URL, s, p
+}
+
+// member makes a visitor one who is in every segment, on the given side of
+// the rule.
+func (s *seen) member(p *Proxy, rule string, arm rules.Arm) string {
+	for i := 0; ; i++ {
+		v := fmt.Sprint("v", i)
+		if got, _ := p.Current().Rule(rule).Assign(v); got == arm {
+			s.mu.Lock()
+			s.members[v] = true
+			s.mu.Unlock()
+			return v
+		}
+	}
+}
+
+// do sends a request over a connection of its own, so that its handler is done
+// when the answer has been read to the end.
+func do(t testing.TB, method, target string, header ...string) (*http.Response, string) {
+	t.Helper()
+	req, err := http.NewRequest(method, target, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := 0; i < len(header); i += 2 {
+		req.Header.Add(header[i], header[i+1])
+	}
+	req.Close = true
+	resp, err := (&http.Transport{DisableCompression: true}).RoundTrip(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return resp, string(b)
+}
+
+const cardPage = `<html><body><div data-surface="project-home.card"><p>old</p></div><p>rest</body></html>`
+
+// pageWith answers every request with a page and these headers.
+func pageWith(body string, header ...string) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "text/html; charset=utf-8")
+		for i := 0; i < len(header); i += 2 {
+			w.Header().Set(header[i], header[i+1])
+		}
+		io.WriteString(w, body)
+	})
+}
+
+func TestBothArmsByTheSameCode(t *testing.T) {
+	edge, s, p := front(t, pageWith(cardPage, "ETag", `"a"`, "Last-Modified", "Mon, 23 Nov 2026 00:00:00 GMT", "Cache-Control", "public, s-maxage=60"))
+	var headers []http.Header
+	for _, arm := range []rules.Arm{rules.Treatment, rules.Control} {
+		v := s.member(p, "invite-teammate", arm)
+		resp, body := do(t, "GET", edge+"/projects/7", "Cookie", "user="+v)
+		if treated := strings.Contains(body, "Invite a teammate"); treated != (arm == rules.Treatment) || !treated && body != cardPage {
+			t.Errorf("%s sees %q", arm, body)
+		}
+		resp.Header.Del("Date")
+		headers = append(headers, resp.Header)
+	}
+	if a, b := fmt.Sprint(headers[0]), fmt.Sprint(headers[1]); a != b {
+		t.Errorf("the arms can be told apart by their headers:\n%s\n%s", a, b)
+	}
+	if got := headers[0]; got.Get("Cache-Control") != "private, no-cache" || got.Get("ETag") != "" || got.Get("Last-Modified") != "" {
+		t.Errorf("the headers of a personalised page: %v", got)
+	}
+	if len(s.exposures) != 2 || s.exposures[0].Arm != rules.Treatment || s.exposures[1].Arm != rules.Control {
+		t.Errorf("exposures: %+v", s.exposures)
+	}
+}
+
+func TestNoExposureWithoutTheSurface(t *testing.T) {
+	edge, s, p := front(t, pageWith("<html><body>no card today</body></html>"))
+	for _, arm := range []rules.Arm{rules.Treatment, rules.Control} {
+		do(t, "GET", edge+"/projects/7", "Cookie", "user="+s.member(p, "invite-teammate", arm))
+	}
+	if len(s.exposures) != 0 {
+		t.Errorf("exposures: %+v", s.exposures)
+	}
+}
+
+func TestPassthroughReasons(t *testing.T) {
+	page := func(header ...string) http.Handler { return pageWith(cardPage, header...) }
+	status := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "text/html")
+		w.WriteHeader(http.StatusNotFound)
+		io.WriteString(w, cardPage)
+	})
+	for _, c := range []struct {
+		name   string
+		app    http.Handler
+		method string
+		header []string
+		want   Reason
+	}{
+		{"post", page(), "POST", nil, ReasonMethod},
+		{"gpc", page(), "GET", []string{"Sec-GPC", "1"}, ReasonGPC},
+		{"bot", page(), "GET", []string{"User-Agent", "Mozilla/5.0 (compatible; Googlebot/2.1)"}, ReasonBot},
+		{"prefetch", page(), "GET", []string{"Sec-Purpose", "prefetch;prerender"}, ReasonPrefetch},
+		{"status", status, "GET", nil, ReasonStatus},
+		{"json", page("Content-Type", "application/json"), "GET", nil, ReasonType},
+		{"xhtml", page("Content-Type", "application/xhtml+xml"), "GET", nil, ReasonType},
+		{"attachment", page("Content-Disposition", "Attachment; filename=x.html"), "GET", nil, ReasonAttachment},
+		{"no-transform", page("Cache-Control", "max-age=5, No-Transform"), "GET", nil, ReasonNoTransform},
+		{"coding", page("Content-Encoding", "br"), "GET", nil, ReasonCoding},
+		{"signed", page("Signature-Input", "sig=()"), "GET", nil, ReasonSigned},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			edge, s, p := front(t, c.app)
+			v := s.member(p, "invite-teammate", rules.Treatment)
+			_, body := do(t, c.method, edge+"/projects/7", append(c.header, "Cookie", "user="+v)...)
+			if body != cardPage {
+				t.Errorf("the page was changed: %q", body)
+			}
+			if got := s.exchanges[0].Passthrough; got != c.want {
+				t.Errorf("reason %q, want %q", got, c.want)
+			}
+			if len(s.exposures) != 0 {
+				t.Errorf("exposures: %+v", s.exposures)
+			}
+		})
+	}
+}
+
+// TestTransparent sends what a plain proxy is most likely to touch, where no
+// rule can apply.
+func TestTransparent(t *testing.T) {
+	var got *http.Request
+	var raw string
+	app := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		got, raw = r, r.RequestURI
+		h := w.Header()
+		h["Set-Cookie"] = []string{"a=1; Path=/", "b=2", "a=3"}
+		h["Content-Type"] = nil // none at all
+		h.Set("ETag", `"strong"`)
+		h.Set("Cache-Control", "public, max-age=60")
+		h.Set("X-Odd", "  kept  ")
+		w.WriteHeader(http.StatusTeapot)
+		io.WriteString(w, "<html>not typed")
+	})
+	edge, _, _ := front(t, app)
+	resp, body := do(t, "GET", edge+"/a%2Fb/../c;x=1//d?a=1;b=2&c=%zz", "Cookie", "x=1; "+FirstPartyCookie+"=secret; y=2",
+		"If-None-Match", `"strong"`, "Accept-Encoding", "br;q=0.5, gzip", "X-Forwarded-For", "6.6.6.6", "Range", "bytes=0-3")
+	if raw != "/a%2Fb/../c;x=1//d?a=1;b=2&c=%zz" {
+		t.Errorf("the origin sees the target %q", raw)
+	}
+	for name, want := range map[string]string{
+		"Cookie": "x=1; y=2", "If-None-Match": `"strong"`, "Accept-Encoding": "br;q=0.5, gzip", "X-Forwarded-For": "127.0.0.1", "Range": "bytes=0-3",
+	} {
+		if v := got.Header.Get(name); v != want {
+			t.Errorf("the origin sees %s: %q, want %q", name, v, want)
+		}
+	}
+	if u, _ := url.Parse(edge); got.Host != u.Host {
+		t.Errorf("the origin sees the host %q", got.Host)
+	}
+	if resp.StatusCode != http.StatusTeapot || body != "<html>not typed" {
+		t.Errorf("%d %q", resp.StatusCode, body)
+	}
+	if c := resp.Header["Set-Cookie"]; fmt.Sprint(c) != "[a=1; Path=/ b=2 a=3]" {
+		t.Errorf("Set-Cookie: %v", c)
+	}
+	if _, typed := resp.Header["Content-Type"]; typed {
+		t.Errorf("a Content-Type was made up: %v", resp.Header)
+	}
+	for name, want := range map[string]string{"ETag": `"strong"`, "Cache-Control": "public, max-age=60"} {
+		if v := resp.Header.Get(name); v != want {
+			t.Errorf("%s: %q, want %q", name, v, want)
+		}
+	}
+}
+
+func TestTouchedPageIsPrivateForEveryone(t *testing.T) {
+	edge, _, _ := front(t, pageWith(cardPage, "Cache-Control", "public, max-age=60, no-store", "ETag", `"a"`, "Surrogate-Control", "max-age=9"))
+	resp, body := do(t, "GET", edge+"/projects/7", "Cookie", "user=stranger")
+	if got := resp.Header.Get("Cache-Control"); got != "private, no-cache, no-store" || resp.Header.Get("Surrogate-Control") != "" {
+		t.Errorf("headers %v", resp.Header)
+	}
+	if resp.Header.Get("ETag") != `"a"` || body != cardPage {
+		t.Error("an untouched page lost what describes it")
+	}
+}
+
+func TestHeadIsAsGetWouldBe(t *testing.T) {
+	edge, s, p := front(t, pageWith(cardPage, "ETag", `"a"`, "Content-Length", fmt.Sprint(len(cardPage))))
+	v := s.member(p, "invite-teammate", rules.Treatment)
+	resp, body := do(t, "HEAD", edge+"/projects/7", "Cookie", "user="+v)
+	if body != "" || resp.ContentLength != -1 || resp.Header.Get("ETag") != "" || resp.Header.Get("Cache-Control") != "private, no-cache" {
+		t.Errorf("length %d, %v", resp.ContentLength, resp.Header)
+	}
+	if len(s.exposures) != 0 {
+		t.Error("a HEAD request is an exposure")
+	}
+}
+
+func TestConditionalAndRangeRequestsOfTreatedPages(t *testing.T) {
+	var got http.Header
+	edge, s, p := front(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		got = r.Header.Clone()
+		pageWith(cardPage, "ETag", `"a"`).ServeHTTP(w, r)
+	}))
+	v := s.member(p, "invite-teammate", rules.Treatment)
+	do(t, "GET", edge+"/projects/7", "Cookie", "user="+v, "If-None-Match", `"a"`, "If-Modified-Since", "Mon, 23 Nov 2026 00:00:00 GMT", "Range", "bytes=0-3", "If-Range", `"a"`, "Accept-Encoding", "gzip")
+	for _, name := range []string{"If-None-Match", "If-Modified-Since", "Range", "If-Range"} {
+		if got.Get(name) != "" {
+			t.Errorf("the origin is asked with %s", name)
+		}
+	}
+	if got.Get("Accept-Encoding") != "identity" {
+		t.Errorf("the origin may answer in %q", got.Get("Accept-Encoding"))
+	}
+}
+
+func TestFirstPartyID(t *testing.T) {
+	edge, s, _ := front(t, pageWith(cardPage))
+	cookie := func(resp *http.Response) string {
+		for _, c := range resp.Cookies() {
+			if c.Name == FirstPartyCookie {
+				if !c.Secure || !c.HttpOnly || c.Path != "/" || c.SameSite != http.SameSiteLaxMode || c.Domain != "" {
+					t.Errorf("the cookie is %s", c)
+				}
+				return c.Value
+			}
+		}
+		return ""
+	}
+	resp, _ := do(t, "GET", edge+"/")
+	id := cookie(resp)
+	if len(id) != 22 {
+		t.Fatalf("the id is %q", id)
+	}
+	for name, header := range map[string][]string{
+		"who has one":         {"Cookie", FirstPartyCookie + "=" + id},
+		"who has another id":  {"Cookie", "user=ann"},
+		"who opted out":       {"Sec-GPC", "1"},
+		"a crawler":           {"User-Agent", "bingbot"},
+		"what is not a visit": {"X-Method", "POST"},
+	} {
+		method := "GET"
+		if header[0] == "X-Method" {
+			method = header[1]
+		}
+		if resp, _ := do(t, method, edge+"/", header...); cookie(resp) != "" {
+			t.Errorf("%s gets an id", name)
+		}
+	}
+	// One browser, two ids: they are one person.
+	do(t, "GET", edge+"/", "Cookie", FirstPartyCookie+"="+id+"; user=ann")
+	if len(s.events) != 1 || s.events[0].Kind != events.Alias || s.events[0].Visitor != "ann" || s.events[0].Anonymous != id {
+		t.Fatalf("events: %+v", s.events)
+	}
+	s.merged[id] = "ann"
+	do(t, "GET", edge+"/", "Cookie", FirstPartyCookie+"="+id+"; user=ann")
+	if len(s.events) != 1 {
+		t.Errorf("what is known is told again: %+v", s.events[1:])
+	}
+
+	edge, _, _ = front(t, pageWith(cardPage, "Cache-Control", "public, max-age=60"))
+	if resp, _ := do(t, "GET", edge+"/cached"); cookie(resp) != "" {
+		t.Error("a page that shared caches store carries a visitor's cookie")
+	}
+}
+
+func TestObservedEvents(t *testing.T) {
+	edge, s, _ := front(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Query().Get("fail") != "" {
+			w.WriteHeader(http.StatusBadRequest)
+		}
+	}))
+	do(t, "POST", edge+"/reports/r%20one/export?format=csv", "Cookie", "user=%22ann%22; team=t1")
+	do(t, "POST", edge+"/projects?fail=1", "Cookie", "user=ann")
+	do(t, "POST", edge+"/projects") // nobody
+	if len(s.events) != 1 {
+		t.Fatalf("events: %+v", s.events)
+	}
+	e := s.events[0]
+	if e.Name != "Report Exported" || e.Visitor != "ann" || e.Account != "t1" || e.Properties["report"] != "r one" || e.Properties["format"] != "csv" || !e.Time.Equal(day) {
+		t.Errorf("event %+v", e)
+	}
+}
+
+func TestOriginDown(t *testing.T) {
+	edge, s, p := front(t, http.NotFoundHandler())
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var log bytes.Buffer
+	p.Log = slog.New(slog.NewTextHandler(&log, nil))
+	p.Origin = &url.URL{Scheme: "http", Host: l.Addr().String()}
+	l.Close()
+	resp, body := do(t, "GET", edge+"/projects/7", "Cookie", "user=ann")
+	if resp.StatusCode != http.StatusBadGateway || !strings.Contains(body, "does not answer") {
+		t.Errorf("%d %q", resp.StatusCode, body)
+	}
+	if !strings.Contains(log.String(), p.Origin.Host) || s.exchanges[0].OriginError == nil || s.exchanges[0].ClientGone {
+		t.Errorf("the log says %q", log.String())
+	}
+}
+
+// TestOriginBreaksOff: what is truncated must look truncated, and is no
+// exposure.
+func TestOriginBreaksOff(t *testing.T) {
+	edge, s, p := front(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "text/html")
+		io.WriteString(w, cardPage)
+		http.NewResponseController(w).Flush()
+		panic(http.ErrAbortHandler)
+	}))
+	v := s.member(p, "invite-teammate", rules.Treatment)
+	conn, err := net.Dial("tcp", strings.TrimPrefix(edge, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	fmt.Fprintf(conn, "GET /projects/7 HTTP/1.1\r\nHost: x\r\nCookie: user=%s\r\n\r\n", v)
+	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.ReadAll(resp.Body); err == nil {
+		t.Error("the page ends as if it were whole")
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.exposures) != 0 {
+		t.Errorf("exposures: %+v", s.exposures)
+	}
+}
+
+func TestPanicInALookupServesThePage(t *testing.T) {
+	edge, s, p := front(t, pageWith(cardPage))
+	p.Lookup = func(segments.Unit) (segments.Unit, segments.Record) { panic("out of order") }
+	_, body := do(t, "GET", edge+"/projects/7", "Cookie", "user=ann")
+	if body != cardPage || s.exchanges[0].Passthrough != ReasonInternal {
+		t.Errorf("%q, reason %q", body, s.exchanges[0].Passthrough)
+	}
+}
+
+func TestUpgrade(t *testing.T) {
+	edge, _, _ := front(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		conn, rw, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer conn.Close()
+		fmt.Fprint(rw, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
+		rw.Flush()
+		io.Copy(conn, rw)
+	}))
+	conn, err := net.Dial("tcp", strings.TrimPrefix(edge, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	fmt.Fprint(conn, "GET /projects/7 HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
+	br := bufio.NewReader(conn)
+	resp, err := http.ReadResponse(br, nil)
+	if err != nil || resp.StatusCode != http.StatusSwitchingProtocols {
+		t.Fatalf("%v %v", resp, err)
+	}
+	fmt.Fprint(conn, "echo")
+	b := make([]byte, 4)
+	if _, err := io.ReadFull(br, b); err != nil || string(b) != "echo" {
+		t.Errorf("%q, %v", b, err)
+	}
+}
+
+func TestRefusedMethodsAndLoops(t *testing.T) {
+	asked := false
+	edge, _, _ := front(t, http.HandlerFunc(func(http.ResponseWriter, *http.Request) { asked = true }))
+	if resp, _ := do(t, "TRACE", edge+"/"); resp.StatusCode != http.StatusMethodNotAllowed {
+		t.Errorf("TRACE: %s", resp.Status)
+	}
+	if resp, _ := do(t, "GET", edge+"/", "Via", "1.1 refract, 1.1 refract", "Via", "1.1 refract, 1.1 x, 1.1 refract"); resp.StatusCode != http.StatusLoopDetected {
+		t.Errorf("a loop: %s", resp.Status)
+	}
+	if asked {
+		t.Error("the origin was asked")
+	}
+}
+
+func TestTraitsOfTheResponse(t *testing.T) {
+	traits := "role=admin, plan=\"trial\""
+	edge, s, p := front(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("X-Refract-Traits", traits)
+	}))
+	set := *p.Current()
+	set.Edge.Identity.Traits = []rules.IdentitySource{{Kind: "header", Name: "X-Refract-Traits"}}
+	p.Current = func() *rules.Set { return &set }
+	for range 3 {
+		if resp, _ := do(t, "GET", edge+"/", "Cookie", "user=ann"); resp.Header.Get("X-Refract-Traits") != "" {
+			t.Error("the visitor sees the traits")
+		}
+	}
+	traits = `{"plan": "pro", "seats": 5}`
+	do(t, "GET", edge+"/", "Cookie", "user=ann")
+	if len(s.events) != 2 || fmt.Sprint(s.events[0].Traits) != "map[plan:trial role:admin]" || fmt.Sprint(s.events[1].Traits) != "map[plan:pro seats:5]" {
+		t.Errorf("events: %+v", s.events)
+	}
+}
