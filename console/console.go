@@ -1,0 +1,199 @@
+// Package console is the operator's side: the admin API and the console's
+// page, on a listener of their own.
+package console
+
+import (
+	"context"
+	"crypto/subtle"
+	"encoding/json"
+	"errors"
+	"net"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/seed14307185/refract/rules"
+	"github.com/seed14307185/refract/store"
+)
+
+// Console serves the admin API. Set the fields, all required but Token, then
+// use Handler.
+type Console struct {
+	Store   *store.Store
+	Loaded  func() *rules.Set // the last good load, with what is stopped
+	Live    func() *rules.Set // what requests are served under
+	Ready   func() error
+	Reload  func(context.Context) (changed bool, err error)
+	Resume  func(ctx context.Context, rule, who, why string) error
+	Metrics http.Handler
+	Now     func() time.Time
+	// Token, if set, must come with every write, as a bearer token.
+	Token string
+}
+
+// Failure is the body of every answer that is not a success.
+type Failure struct {
+	Error string `json:"error"`
+}
+
+// Change is the body of a rollback or resume: who asks for it, and why.
+type Change struct {
+	Who string `json:"who"`
+	Why string `json:"why"`
+}
+
+// Reloaded is the answer to a reload.
+type Reloaded struct {
+	Revision string `json:"revision"`
+	Changed  bool   `json:"changed"`
+}
+
+// maxBody bounds the body of a request.
+const maxBody = 64 << 10
+
+// Handler returns the admin listener's handler.
+func (c *Console) Handler() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { text(w, http.StatusOK, "ok") })
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
+		if err := c.Ready(); err != nil {
+			text(w, http.StatusServiceUnavailable, err.Error())
+			return
+		}
+		text(w, http.StatusOK, "ok")
+	})
+	mux.Handle("GET /metrics", c.Metrics)
+	mux.HandleFunc("GET /{$}", c.page)
+	mux.HandleFunc("GET /api/status", func(w http.ResponseWriter, _ *http.Request) { reply(w, c.status()) })
+	mux.HandleFunc("GET /api/rules/{rule}", c.rule)
+	mux.HandleFunc("GET /api/ledger", c.ledger)
+	mux.HandleFunc("GET /api/explain", c.explain)
+	mux.HandleFunc("POST /api/reload", c.write(c.reload))
+	mux.HandleFunc("POST /api/rules/{rule}/rollback", c.write(c.rollback))
+	mux.HandleFunc("POST /api/rules/{rule}/resume", c.write(c.resume))
+	// A page that the operator's browser has open must not speak for them.
+	return c.guard(http.NewCrossOriginProtection().Handler(mux))
+}
+
+// guard refuses names that a foreign page could have rebound to this address.
+// Where a token is asked for, or the name is an address, there is no such
+// danger.
+func (c *Console) guard(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		host, _, err := net.SplitHostPort(r.Host)
+		if err != nil {
+			host = r.Host
+		}
+		if c.Token == "" && host != "localhost" && host != UnixHost && net.ParseIP(strings.Trim(host, "[]")) == nil {
+			fail(w, http.StatusForbidden, errors.New("this listener answers to localhost and to addresses only, unless a token is set"))
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// UnixHost is the host name of requests over a unix socket.
+const UnixHost = "refract.sock"
+
+// write lets through who may change something.
+func (c *Console) write(next http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		token, _ := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+		if c.Token != "" && subtle.ConstantTimeCompare([]byte(token), []byte(c.Token)) != 1 {
+			w.Header().Set("WWW-Authenticate", "Bearer")
+			fail(w, http.StatusUnauthorized, errors.New("a token is needed: Authorization: Bearer TOKEN"))
+			return
+		}
+		r.Body = http.MaxBytesReader(w, r.Body, maxBody)
+		next(w, r)
+	}
+}
+
+func (c *Console) rule(w http.ResponseWriter, r *http.Request) {
+	for _, rs := range c.status().Rules {
+		if rs.Name == r.PathValue("rule") {
+			reply(w, rs)
+			return
+		}
+	}
+	fail(w, http.StatusNotFound, store.ErrNoRule)
+}
+
+func (c *Console) ledger(w http.ResponseWriter, r *http.Request) {
+	list, err := c.Store.Ledger(r.Context(), 1000)
+	if err != nil {
+		fail(w, http.StatusServiceUnavailable, err)
+		return
+	}
+	reply(w, list)
+}
+
+func (c *Console) reload(w http.ResponseWriter, r *http.Request) {
+	changed, err := c.Reload(r.Context())
+	var problems rules.Problems
+	switch {
+	case errors.As(err, &problems):
+		fail(w, http.StatusUnprocessableEntity, err)
+	case err != nil:
+		fail(w, http.StatusServiceUnavailable, err)
+	default:
+		reply(w, Reloaded{Revision: c.Loaded().Revision, Changed: changed})
+	}
+}
+
+func (c *Console) rollback(w http.ResponseWriter, r *http.Request) {
+	c.change(w, r, func(ctx context.Context, rule string, by Change) error {
+		return c.Store.Rollback(ctx, rule, store.ByPerson, by.Who, by.Why)
+	})
+}
+
+func (c *Console) resume(w http.ResponseWriter, r *http.Request) {
+	c.change(w, r, func(ctx context.Context, rule string, by Change) error {
+		return c.Resume(ctx, rule, by.Who, by.Why)
+	})
+}
+
+func (c *Console) change(w http.ResponseWriter, r *http.Request, do func(context.Context, string, Change) error) {
+	var by Change
+	if r.ContentLength != 0 {
+		if err := json.NewDecoder(r.Body).Decode(&by); err != nil {
+			fail(w, http.StatusBadRequest, err)
+			return
+		}
+	}
+	err := do(r.Context(), r.PathValue("rule"), by)
+	switch {
+	case errors.Is(err, store.ErrNoRule):
+		fail(w, http.StatusNotFound, err)
+	case errors.Is(err, store.ErrStopped), errors.Is(err, store.ErrRunning):
+		fail(w, http.StatusConflict, err)
+	case err != nil:
+		fail(w, http.StatusServiceUnavailable, err)
+	default:
+		c.rule(w, r)
+	}
+}
+
+func reply(w http.ResponseWriter, v any) {
+	b, err := json.MarshalIndent(v, "", "  ")
+	if err != nil {
+		fail(w, http.StatusInternalServerError, err)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	_, _ = w.Write(append(b, '\n')) // the asker's loss
+}
+
+func fail(w http.ResponseWriter, status int, err error) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(Failure{Error: err.Error()})
+}
+
+func text(w http.ResponseWriter, status int, s string) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(status)
+	_, _ = w.Write([]byte(s + "\n"))
+}

@@ -1,0 +1,40 @@
+package console
+
+import (
+	"bytes"
+	_ "embed"
+	"html/template"
+	"net/http"
+	"time"
+)
+
+//go:embed page.html
+var pageHTML string
+
+var pageTemplate = template.Must(template.New("page").Funcs(template.FuncMap{
+	"when": func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 MST") },
+	"rate": func(x, n int64) float64 {
+		if n == 0 {
+			return 0
+		}
+		return 100 * float64(x) / float64(n)
+	},
+}).Parse(pageHTML))
+
+// page shows the status to a person. It is read-only and has no script.
+func (c *Console) page(w http.ResponseWriter, _ *http.Request) {
+	var b bytes.Buffer
+	err := pageTemplate.Execute(&b, struct {
+		Status
+		Now time.Time
+	}{c.status(), c.Now()})
+	if err != nil {
+		fail(w, http.StatusInternalServerError, err)
+		return
+	}
+	h := w.Header()
+	h.Set("Content-Type", "text/html; charset=utf-8")
+	h.Set("Cache-Control", "no-store")
+	h.Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'")
+	_, _ = b.WriteTo(w) // the asker's loss
+}
