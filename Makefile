@@ -1,0 +1,27 @@
+# Every target works on a clean clone with Go and, for what needs it, apt.
+.PHONY: test lint race bench fuzz demo build
+
+FUZZTIME ?= 30s
+
+test: lint ## everything: static checks, tests, race detector
+	scripts/install-test-apps
+	go test ./...
+	go test -race -short ./...
+
+lint: ## formatting, vet, staticcheck, a tidy go.mod
+	@test -z "$$(gofmt -l .)" || { gofmt -l .; echo "run gofmt -w on these"; exit 1; }
+	go vet ./...
+	go tool staticcheck ./...
+	go mod tidy -diff
+
+bench: ## the figures of docs/benchmarks.md
+	go test -run '^$$' -bench . -benchmem ./rewrite ./segments ./rules ./events/... ./outcomes ./store ./proxy ./cmd/refract
+
+fuzz: ## every fuzz target for FUZZTIME
+	scripts/fuzz $(FUZZTIME)
+
+demo: ## the loop on this machine
+	go run ./cmd/refract demo
+
+build: ## the static binary of the Dockerfile
+	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o bin/refract ./cmd/refract

@@ -1,0 +1,295 @@
+package main
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"os/user"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/seed14307185/refract/console"
+	"github.com/seed14307185/refract/rules"
+)
+
+const adminTimeout = 30 * time.Second
+
+// adminClient talks to the admin listener of a running refract.
+type adminClient struct {
+	address string
+	site    string
+	token   string
+}
+
+// flags adds the flags that say where the admin listener is.
+func (c *adminClient) flags(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&c.address, "admin", "", "address of the admin listener, HOST:PORT or unix:PATH (default: that of the site directory, else 127.0.0.1:9180)")
+	cmd.Flags().StringVar(&c.site, "site", "site", "the site directory, to read the address from")
+	cmd.Flags().StringVar(&c.token, "token", os.Getenv("REFRACT_TOKEN"), "token for writes (default: $REFRACT_TOKEN, else that of the site directory)")
+}
+
+// resolve fills in what the flags leave open from the site directory, if there
+// is one that can be read.
+func (c *adminClient) resolve() {
+	if c.address == "" || c.token == "" {
+		// What is wrong elsewhere in the file, such as a secret that is not in
+		// this shell's environment, is not this command's business.
+		edge, _ := rules.LoadEdge(c.site)
+		c.address = cmp.Or(c.address, edge.Admin, rules.DefaultAdmin)
+		c.token = cmp.Or(c.token, edge.Token)
+	}
+}
+
+// call asks the admin API and decodes its answer into out, unless that is nil.
+func (c *adminClient) call(ctx context.Context, method, path string, in, out any) error {
+	c.resolve()
+	host, transport := c.address, &http.Transport{}
+	if socket, ok := strings.CutPrefix(c.address, "unix:"); ok {
+		host = console.UnixHost
+		transport.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, "unix", socket)
+		}
+	}
+	if strings.HasPrefix(host, ":") {
+		host = "127.0.0.1" + host
+	}
+	body := io.Reader(http.NoBody)
+	if in != nil {
+		b, err := json.Marshal(in)
+		if err != nil {
+			return err
+		}
+		body = bytes.NewReader(b)
+	}
+	req, err := http.NewRequestWithContext(ctx, method, "http://"+host+path, body)
+	if err != nil {
+		return usageErrorf("admin address %q: %w", c.address, err)
+	}
+	if c.token != "" {
+		req.Header.Set("Authorization", "Bearer "+c.token)
+	}
+	client := &http.Client{Transport: transport, Timeout: adminTimeout}
+	resp, err := client.Do(req)
+	if err != nil {
+		return fmt.Errorf("no refract answers at %s: %w\nhint: is it running? --admin says where else to ask", c.address, errors.Unwrap(err))
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return err
+	}
+	if resp.StatusCode != http.StatusOK {
+		var f console.Failure
+		if json.Unmarshal(b, &f) == nil && f.Error != "" {
+			return errors.New(f.Error)
+		}
+		return errors.New(strings.TrimSpace(string(b)))
+	}
+	switch out := out.(type) {
+	case nil:
+		return nil
+	case *json.RawMessage:
+		*out = b
+		return nil
+	default:
+		return json.Unmarshal(b, out)
+	}
+}
+
+func newReloadCommand() *cobra.Command {
+	var c adminClient
+	cmd := &cobra.Command{
+		Use:   "reload",
+		Short: "Have the running proxy validate its site directory and swap it in",
+		Args:  usage(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			var r console.Reloaded
+			if err := c.call(cmd.Context(), http.MethodPost, "/api/reload", nil, &r); err != nil {
+				return err
+			}
+			if !r.Changed {
+				cmd.Printf("revision %s was live already\n", r.Revision)
+				return nil
+			}
+			cmd.Printf("revision %s is live\n", r.Revision)
+			return nil
+		},
+	}
+	c.flags(cmd)
+	return cmd
+}
+
+func newRollbackCommand() *cobra.Command {
+	var c adminClient
+	var all bool
+	var why string
+	cmd := &cobra.Command{
+		Use:   "rollback RULE|--all",
+		Short: "Stop a rule: the next response is the app's own",
+		Args:  usage(cobra.MaximumNArgs(1)),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if all == (len(args) == 1) {
+				return usageErrorf("give one rule, or --all")
+			}
+			if !all {
+				return c.change(cmd, args[0], "rollback", why)
+			}
+			var st console.Status
+			if err := c.call(cmd.Context(), http.MethodGet, "/api/status", nil, &st); err != nil {
+				return err
+			}
+			var errs []error
+			for _, r := range st.Rules {
+				if r.State == "live" || r.State == "warming" {
+					errs = append(errs, c.change(cmd, r.Name, "rollback", why))
+				}
+			}
+			return errors.Join(errs...)
+		},
+	}
+	c.flags(cmd)
+	cmd.Flags().BoolVar(&all, "all", false, "stop every rule that is live")
+	cmd.Flags().StringVar(&why, "why", "", "the reason, for the ledger")
+	return cmd
+}
+
+func newResumeCommand() *cobra.Command {
+	var c adminClient
+	var why string
+	cmd := &cobra.Command{
+		Use:   "resume RULE",
+		Short: "Start a rule that was rolled back: everyone keeps their arm, counting begins anew",
+		Args:  usage(cobra.ExactArgs(1)),
+		RunE:  func(cmd *cobra.Command, args []string) error { return c.change(cmd, args[0], "resume", why) },
+	}
+	c.flags(cmd)
+	cmd.Flags().StringVar(&why, "why", "", "the reason, for the ledger")
+	return cmd
+}
+
+func (c *adminClient) change(cmd *cobra.Command, rule, what, why string) error {
+	by := console.Change{Why: why}
+	if u, err := user.Current(); err == nil {
+		by.Who = u.Username
+	}
+	var r console.RuleStatus
+	if err := c.call(cmd.Context(), http.MethodPost, "/api/rules/"+url.PathEscape(rule)+"/"+what, by, &r); err != nil {
+		return fmt.Errorf("%s %s: %w", what, rule, err)
+	}
+	cmd.Printf("%s: %s\n", r.Name, r.State)
+	return nil
+}
+
+func newStatusCommand() *cobra.Command {
+	var c adminClient
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "status",
+		Short: "What is live",
+		Args:  usage(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			var raw json.RawMessage
+			if err := c.call(cmd.Context(), http.MethodGet, "/api/status", nil, &raw); err != nil {
+				return err
+			}
+			if asJSON {
+				_, err := cmd.OutOrStdout().Write(raw)
+				return err
+			}
+			var st console.Status
+			if err := json.Unmarshal(raw, &st); err != nil {
+				return err
+			}
+			return printStatus(cmd.OutOrStdout(), &st)
+		},
+	}
+	c.flags(cmd)
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	return cmd
+}
+
+func printStatus(out io.Writer, st *console.Status) error {
+	fmt.Fprintf(out, "revision %s, ready: %s\n", st.Revision, st.Ready)
+	if st.Off {
+		fmt.Fprintln(out, "off: every page is as the app made it")
+	}
+	if len(st.Warming) > 0 {
+		fmt.Fprintf(out, "warming: %s\n", strings.Join(st.Warming, ", "))
+	}
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "RULE\tSTATE\tEXPOSED T/C\tCONVERTED T/C\tHARMED T/C\tGUARDRAIL\tLN E")
+	for _, r := range st.Rules {
+		state := r.State
+		if r.Cause != "" {
+			state += " (" + r.Cause + ")"
+		}
+		fmt.Fprintf(w, "%s\t%s\t%d/%d\t%d/%d\t%d/%d\t%s\t%.3f\n", r.Name, state, r.Treatment.Exposed, r.Control.Exposed,
+			r.Treatment.Converted, r.Control.Converted, r.Treatment.Harmed, r.Control.Harmed, r.Verdict.Guardrail, r.Verdict.LogE)
+	}
+	return w.Flush()
+}
+
+func newReportCommand() *cobra.Command {
+	var c adminClient
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "report [RULE]",
+		Short: "What the rules did, one or all: the counts, the verdict, and the receipt of a rollback",
+		Args:  usage(cobra.MaximumNArgs(1)),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			var list []console.RuleStatus
+			if len(args) == 1 {
+				var r console.RuleStatus
+				if err := c.call(cmd.Context(), http.MethodGet, "/api/rules/"+url.PathEscape(args[0]), nil, &r); err != nil {
+					return fmt.Errorf("%s: %w", args[0], err)
+				}
+				list = append(list, r)
+			} else {
+				var st console.Status
+				if err := c.call(cmd.Context(), http.MethodGet, "/api/status", nil, &st); err != nil {
+					return err
+				}
+				list = st.Rules
+			}
+			if asJSON {
+				enc := json.NewEncoder(cmd.OutOrStdout())
+				enc.SetIndent("", "  ")
+				return enc.Encode(list)
+			}
+			for i := range list {
+				printReport(cmd.OutOrStdout(), &list[i])
+			}
+			return nil
+		},
+	}
+	c.flags(cmd)
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	return cmd
+}
+
+func newHealthCommand() *cobra.Command {
+	var c adminClient
+	cmd := &cobra.Command{
+		Use:   "health",
+		Short: "Exit 0 if the running proxy is ready, 1 if not: for a container without a shell",
+		Args:  usage(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			ctx, cancel := context.WithTimeout(cmd.Context(), 5*time.Second)
+			defer cancel()
+			return c.call(ctx, http.MethodGet, "/readyz", nil, nil)
+		},
+	}
+	c.flags(cmd)
+	return cmd
+}

@@ -1,0 +1,104 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// rooms is a statement of policy: "a, b < c" says that c may import a and b,
+// and whatever they may import. Don't change it to make a build pass.
+const rooms = `
+	< rewrite, events, demo/planner;
+	events < events/segment;
+	events < segments;
+	rewrite, segments < rules;
+	events, rules < outcomes;
+	segments, rules, outcomes < store;
+	rewrite, rules, events < proxy;
+	rules, outcomes, store < console;
+	demo/planner < demo;
+	console, proxy, store, outcomes, events/segment, demo < cmd/refract;
+`
+
+// owners says which room alone may import a package, outside its tests.
+var owners = map[string][]string{
+	"golang.org/x/net/html":          {"rules", "rewrite"},
+	"github.com/PuerkitoBio/goquery": {"rules", "cmd/refract"}, // what cmd checks of a page with it is a tool's work
+	"github.com/dgraph-io/ristretto": {"store"},
+	"github.com/cockroachdb/pebble":  {"store"},
+	"go.yaml.in/yaml":                {"rules"},
+	"github.com/prometheus":          {"cmd/refract"},
+	"github.com/spf13/cobra":         {"cmd/refract"},
+	"net/http":                       {"proxy", "console", "events/segment", "demo", "demo/planner", "cmd/refract"},
+}
+
+const module = "github.com/seed14307185/refract/"
+
+func TestImports(t *testing.T) {
+	may := map[string]map[string]bool{} // room → rooms that it may import
+	for line := range strings.SplitSeq(rooms, ";") {
+		from, to, ok := strings.Cut(line, "<")
+		if !ok {
+			continue
+		}
+		for _, room := range list(to) {
+			if may[room] == nil {
+				may[room] = map[string]bool{}
+			}
+			for _, dep := range list(from) {
+				if may[dep] == nil {
+					t.Fatalf("%s is used before it stands on the right of a <", dep)
+				}
+				may[room][dep] = true
+				for d := range may[dep] {
+					may[room][d] = true
+				}
+			}
+		}
+	}
+	type pkg struct {
+		ImportPath string
+		Imports    []string
+	}
+	out, err := exec.Command("go", "list", "-json=ImportPath,Imports", "../../...").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := 0
+	for dec := json.NewDecoder(strings.NewReader(string(out))); ; seen++ {
+		var p pkg
+		if err := dec.Decode(&p); errors.Is(err, io.EOF) {
+			break
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		room := strings.TrimPrefix(p.ImportPath, module)
+		if may[room] == nil {
+			t.Errorf("%s is a room without a place in the plan: see docs/ARCHITECTURE.md", room)
+			continue
+		}
+		for _, imp := range p.Imports {
+			if dep, ours := strings.CutPrefix(imp, module); ours && !may[room][dep] {
+				t.Errorf("%s imports %s", room, dep)
+			}
+			for owned, by := range owners {
+				if (imp == owned || strings.HasPrefix(imp, owned+"/")) && !slices.Contains(by, room) {
+					t.Errorf("%s imports %s, which belongs to %s", room, imp, strings.Join(by, " and "))
+				}
+			}
+		}
+	}
+	if dirs, _ := filepath.Glob("../../*/*.go"); seen < 10 || len(dirs) == 0 {
+		t.Errorf("only %d packages were looked at", seen)
+	}
+}
+
+func list(s string) []string {
+	return strings.FieldsFunc(s, func(r rune) bool { return r == ',' || r == ' ' || r == '\n' || r == '\t' })
+}

@@ -1,0 +1,280 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/seed14307185/refract/console"
+)
+
+var update = flag.Bool("update", false, "rewrite golden files")
+
+// The test binary is the command, with one addition: a clock that a test can
+// put forward by writing a duration to a file.
+func TestMain(m *testing.M) {
+	if os.Getenv("REFRACT_TEST_MAIN") == "1" {
+		os.Exit(testMain())
+	}
+	testscript.Main(m, map[string]func(){"refract": func() { os.Exit(testMain()) }})
+}
+
+func testMain() int {
+	return run(context.Background(), os.Args[1:], os.Stdin, os.Stdout, os.Stderr, shiftedClock(os.Getenv("REFRACT_TEST_CLOCK")))
+}
+
+// shiftedClock is the machine's clock put forward by what the file says.
+func shiftedClock(file string) func() time.Time {
+	return func() time.Time {
+		if b, err := os.ReadFile(file); err == nil {
+			if d, err := time.ParseDuration(string(b)); err == nil {
+				return time.Now().Add(d)
+			}
+		}
+		return time.Now()
+	}
+}
+
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{Dir: "testdata/script", UpdateScripts: *update})
+}
+
+// refract is a running refract serve.
+type refract struct {
+	t     *testing.T
+	dir   string // with site, data and the clock's file
+	cmd   *exec.Cmd
+	edge  string // base URL of the visitors' listener
+	admin string // host and port
+	http  *http.Client
+	ended chan error
+
+	mu  sync.Mutex
+	log bytes.Buffer // what it wrote to standard error; guarded by mu
+}
+
+// newSite copies a site directory and points it at an origin, with ports of
+// the system's choice.
+func newSite(t *testing.T, from, origin string) string {
+	t.Helper()
+	dir := t.TempDir()
+	if err := os.CopyFS(filepath.Join(dir, "site"), os.DirFS(from)); err != nil {
+		t.Fatal(err)
+	}
+	editFile(t, filepath.Join(dir, "site", "refract.yaml"), func(s string) string {
+		var kept []string
+		for line := range strings.Lines(s) {
+			key, _, _ := strings.Cut(line, ":")
+			switch key {
+			case "listen", "admin", "origin", "data":
+			default:
+				kept = append(kept, line)
+			}
+		}
+		return fmt.Sprintf("listen: 127.0.0.1:0\nadmin: 127.0.0.1:0\norigin: %s\ndata: %s\n", origin, filepath.Join(dir, "data")) + strings.Join(kept, "")
+	})
+	return dir
+}
+
+func editFile(t *testing.T, name string, edit func(string) string) {
+	t.Helper()
+	b, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	after := edit(string(b))
+	if after == string(b) {
+		t.Fatalf("the edit changes nothing in %s", name)
+	}
+	if err := os.WriteFile(name, []byte(after), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// start starts refract serve on a directory of newSite and returns when it
+// serves. It is killed at the end of the test if it still runs.
+func start(t *testing.T, dir string) *refract {
+	t.Helper()
+	r := &refract{t: t, dir: dir, ended: make(chan error, 1)}
+	r.cmd = exec.Command(os.Args[0], "serve", "--site", filepath.Join(dir, "site"))
+	r.cmd.Env = append(os.Environ(), "REFRACT_TEST_MAIN=1", "REFRACT_TEST_CLOCK="+filepath.Join(dir, "clock"))
+	stderr, err := r.cmd.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	access, err := os.OpenFile(filepath.Join(dir, "access.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer access.Close()
+	r.cmd.Stdout = access
+	if err := r.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	serving := make(chan bool, 1)
+	go func() {
+		lines := bufio.NewScanner(stderr)
+		lines.Buffer(nil, 1<<20)
+		for lines.Scan() {
+			var rec struct{ Msg, Listen, Admin string }
+			if json.Unmarshal(lines.Bytes(), &rec) == nil && rec.Msg == "serving" {
+				r.edge, r.admin = "http://"+rec.Listen, rec.Admin
+				serving <- true
+			}
+			r.mu.Lock()
+			r.log.Write(append(lines.Bytes(), '\n'))
+			r.mu.Unlock()
+		}
+		close(serving)
+		r.ended <- r.cmd.Wait()
+	}()
+	if !<-serving {
+		t.Fatalf("refract serve ended: %s", r.stderr())
+	}
+	// One connection: what a response made happen is under way before the next
+	// request is read.
+	r.http = &http.Client{
+		Transport:     &http.Transport{MaxConnsPerHost: 1},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		Timeout:       30 * time.Second,
+	}
+	t.Cleanup(func() {
+		if r.cmd.ProcessState == nil {
+			r.kill()
+		}
+		if t.Failed() {
+			t.Logf("standard error of refract serve:\n%s", r.stderr())
+		}
+	})
+	return r
+}
+
+func (r *refract) stderr() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.log.String()
+}
+
+// kill is kill -9.
+func (r *refract) kill() {
+	_ = r.cmd.Process.Kill() // it may have ended by itself
+	<-r.ended
+	r.http.CloseIdleConnections()
+}
+
+// stop asks it to end, and checks that it ends well.
+func (r *refract) stop() {
+	r.t.Helper()
+	if err := r.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		r.t.Fatal(err)
+	}
+	r.http.CloseIdleConnections()
+	if err := <-r.ended; err != nil {
+		r.t.Fatalf("refract serve ended with %v: %s", err, r.stderr())
+	}
+}
+
+// at puts the clock forward, to a time after the machine's.
+func (r *refract) at(d time.Duration) {
+	r.t.Helper()
+	if err := os.WriteFile(filepath.Join(r.dir, "clock.new"), []byte(d.String()), 0o644); err != nil {
+		r.t.Fatal(err)
+	}
+	if err := os.Rename(filepath.Join(r.dir, "clock.new"), filepath.Join(r.dir, "clock")); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+// do sends a request as a visitor, and returns the response and its body.
+func (r *refract) do(method, path, visitor string, body io.Reader, header ...string) (*http.Response, string) {
+	r.t.Helper()
+	req, err := http.NewRequest(method, r.edge+path, body)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	if visitor != "" {
+		req.Header.Set("Cookie", "user="+visitor)
+	}
+	for i := 0; i < len(header); i += 2 {
+		req.Header.Set(header[i], header[i+1])
+	}
+	resp, err := r.http.Do(req)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(resp.Body)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return resp, string(b)
+}
+
+func (r *refract) get(path, visitor string) string {
+	r.t.Helper()
+	_, body := r.do(http.MethodGet, path, visitor, nil)
+	return body
+}
+
+// send sends a message to the Segment mount. What was handed over before is on
+// disk when it returns.
+func (r *refract) send(call string, message map[string]any) {
+	r.t.Helper()
+	b, err := json.Marshal(message)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	resp, body := r.do(http.MethodPost, segmentMount+"/v1/"+call, "", bytes.NewReader(b), "Authorization", "Basic dGVzdC1rZXk6")
+	if resp.StatusCode != http.StatusOK {
+		r.t.Fatalf("%s: %s %s", call, resp.Status, body)
+	}
+}
+
+func (r *refract) settle() {
+	r.t.Helper()
+	r.send("track", map[string]any{"event": "Settled", "userId": "nobody"})
+}
+
+// command runs another refract command against this one.
+func (r *refract) command(args ...string) (stdout, stderr string, code int) {
+	r.t.Helper()
+	var out, errOut bytes.Buffer
+	args = append(args, "--admin", r.admin)
+	code = run(context.Background(), args, strings.NewReader(""), &out, &errOut, time.Now)
+	return out.String(), errOut.String(), code
+}
+
+// mustCommand is command for one that must succeed.
+func (r *refract) mustCommand(args ...string) string {
+	r.t.Helper()
+	out, errOut, code := r.command(args...)
+	if code != exitOK {
+		r.t.Fatalf("refract %s: exit status %d: %s", strings.Join(args, " "), code, errOut)
+	}
+	return out
+}
+
+// rule returns how a rule stands.
+func (r *refract) rule(name string) console.RuleStatus {
+	r.t.Helper()
+	var list []console.RuleStatus
+	if err := json.Unmarshal([]byte(r.mustCommand("report", name, "--json")), &list); err != nil {
+		r.t.Fatal(err)
+	}
+	return list[0]
+}

@@ -1,0 +1,124 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/PuerkitoBio/goquery"
+	"github.com/spf13/cobra"
+
+	"github.com/seed14307185/refract/rules"
+)
+
+func newInitCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "init [DIR]",
+		Short: "Write a commented site directory to begin with",
+		Args:  usage(cobra.MaximumNArgs(1)),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			dir := siteArg(args)
+			if err := rules.Init(dir); err != nil {
+				return err
+			}
+			cmd.Printf("wrote %s: set the origin in %s/refract.yaml, then\n  refract check %s\n  refract serve --site %s\n", dir, dir, dir, dir)
+			return nil
+		},
+	}
+}
+
+func newCheckCommand() *cobra.Command {
+	var origin string
+	cmd := &cobra.Command{
+		Use:   "check [DIR] [--origin URL...]",
+		Short: "Validate a site directory and print each rule's sentence",
+		Long: "Validate a site directory and print each rule's sentence.\n\n" +
+			"With --origin, pages are fetched from there too, and which surfaces are on them is printed.",
+		Args: usage(cobra.MaximumNArgs(1)),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			set, err := rules.Load(siteArg(args))
+			if err != nil {
+				return err
+			}
+			for _, w := range set.Warnings {
+				cmd.PrintErrf("warning: %s\n", w)
+			}
+			for _, r := range set.Rules {
+				cmd.Printf("%s (%s): %s\n", r.Name, r.State, r.Sentence())
+			}
+			cmd.Printf("revision %s: %d segments, %d surfaces, %d rules\n", set.Revision, len(set.Segments), len(set.Surfaces), len(set.Rules))
+			if origin == "" {
+				return nil
+			}
+			return checkPage(cmd, set, origin)
+		},
+	}
+	cmd.Flags().StringVar(&origin, "origin", "", "a page of the origin to look for surfaces on, as a URL")
+	return cmd
+}
+
+// checkPage fetches a page and says which of the rules' surfaces are on it.
+func checkPage(cmd *cobra.Command, set *rules.Set, page string) error {
+	client := &http.Client{Timeout: 30 * time.Second}
+	req, err := http.NewRequestWithContext(cmd.Context(), http.MethodGet, page, nil)
+	if err != nil {
+		return usageErrorf("--origin: %w", err)
+	}
+	resp, err := client.Do(req)
+	if err != nil {
+		return fmt.Errorf("fetching a page: %w", err)
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("%s answers %s", page, resp.Status)
+	}
+	doc, err := goquery.NewDocumentFromReader(io.LimitReader(resp.Body, 32<<20))
+	if err != nil {
+		return fmt.Errorf("%s: %w", page, err)
+	}
+	found := map[string]int{}
+	doc.Find("[" + set.Edge.Attribute + "]").Each(func(_ int, s *goquery.Selection) {
+		found[s.AttrOr(set.Edge.Attribute, "")]++
+	})
+	for _, r := range set.Rules {
+		cmd.Printf("surface %s of rule %s: found %d times on %s\n", r.Surface.Name, r.Name, found[r.Surface.Name], page)
+		delete(found, r.Surface.Name)
+	}
+	for name, n := range found {
+		cmd.Printf("surface %s: found %d times, no rule uses it\n", name, n)
+	}
+	return nil
+}
+
+func newSchemaCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:       "schema KIND",
+		Short:     "Print the JSON Schema of a kind of file, for editors: " + strings.Join(rules.SchemaKinds(), ", "),
+		Args:      usage(cobra.MatchAll(cobra.ExactArgs(1), cobra.OnlyValidArgs)),
+		ValidArgs: rules.SchemaKinds(),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			b, err := rules.Schema(args[0])
+			if err != nil {
+				return err
+			}
+			_, err = cmd.OutOrStdout().Write(b)
+			return err
+		},
+	}
+}
+
+// siteArg is the site directory of a command's argument. Without one it is
+// ./site, or the working directory if that is a site directory itself.
+func siteArg(args []string) string {
+	if len(args) == 1 {
+		return args[0]
+	}
+	if _, err := os.Stat("refract.yaml"); !errors.Is(err, os.ErrNotExist) {
+		return "."
+	}
+	return "site"
+}

@@ -1,0 +1,258 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"math"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/seed14307185/refract/outcomes"
+)
+
+// newStatsCommand returns "refract stats": the statistics that judge rules, as
+// a calculator, so that anyone can check a verdict from its counts.
+func newStatsCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "stats",
+		Short: "The statistics as a calculator",
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return usageErrorf("there is no statistic %q: it is guardrail, lift or srm", args[0])
+			}
+			return usageErrorf("which statistic: guardrail, lift or srm?")
+		},
+		RunE: func(*cobra.Command, []string) error { return nil }, // cobra checks Args only of what runs
+	}
+	cmd.AddCommand(newStatsGuardrailCommand(), newStatsLiftCommand(), newStatsSRMCommand())
+	return cmd
+}
+
+func newStatsGuardrailCommand() *cobra.Command {
+	var arms armFlags
+	var tolerate, baseline, alpha, planned float64
+	cmd := &cobra.Command{
+		Use:     "guardrail --treatment x/n --control x/n",
+		Short:   "Whether harm rose by more than tolerated",
+		Example: "  refract stats guardrail --treatment 130/1000 --control 80/1000 --tolerate 0.1 --baseline 0.08",
+		Args:    noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			sample, err := arms.sample(parseProportion)
+			switch {
+			case err != nil:
+				return err
+			case !(tolerate >= 0) || math.IsInf(tolerate, 0):
+				return usageErrorf("--tolerate is %g, but must be a relative increase such as 0.1", tolerate)
+			case cmd.Flags().Changed("baseline") && !inside(baseline):
+				return usageErrorf("--baseline is %g, but must be a rate between 0 and 1, such as 0.08", baseline)
+			case !inside(alpha):
+				return usageErrorf("--alpha is %g, but must be between 0 and 1", alpha)
+			case !positive(planned):
+				return usageErrorf("--planned is %g, but must be a number of units", planned)
+			}
+			g := outcomes.GuardrailTest{Tolerate: tolerate, Baseline: baseline, Alpha: alpha}
+			samples := []outcomes.Sample{sample}
+			logE := g.LogE(samples)
+			harm := outcomes.LiftTest{Alpha: alpha, Planned: planned}.Estimate(samples)
+			state := g.State(logE, harm)
+			decision := "continue"
+			if state == outcomes.Breached {
+				decision = "roll back"
+			}
+			return arms.print(cmd.OutOrStdout(), []figure{
+				{"log_e", "ln E", logE},
+				{"threshold", "roll back at ln E", g.Threshold()},
+				{"p", "anytime p", outcomes.AnytimeP(logE)},
+				{"state", "guardrail", state},
+				{"decision", "decision", decision},
+			})
+		},
+	}
+	arms.add(cmd, "harmed of settled units, x/n")
+	cmd.Flags().Float64Var(&tolerate, "tolerate", .1, "relative increase of harm that is tolerated")
+	cmd.Flags().Float64Var(&baseline, "baseline", 0, "declared harm rate in control (default: not declared)")
+	cmd.Flags().Float64Var(&alpha, "alpha", outcomes.DefaultAlpha, "rate of false rollbacks accepted")
+	cmd.Flags().Float64Var(&planned, "planned", outcomes.DefaultPlanned, "units for which the interval that clears is narrowest")
+	return cmd
+}
+
+func newStatsLiftCommand() *cobra.Command {
+	var arms armFlags
+	var alpha, planned float64
+	cmd := &cobra.Command{
+		Use:     "lift --treatment x/n --control x/n",
+		Short:   "How much a metric changed, with an interval that holds at every look",
+		Example: "  refract stats lift --treatment 260/2000 --control 200/2000",
+		Args:    noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			sample, err := arms.sample(parseProportion)
+			switch {
+			case err != nil:
+				return err
+			case !inside(alpha):
+				return usageErrorf("--alpha is %g, but must be between 0 and 1", alpha)
+			case !positive(planned):
+				return usageErrorf("--planned is %g, but must be a number of units", planned)
+			}
+			l := outcomes.LiftTest{Alpha: alpha, Planned: planned}.Estimate([]outcomes.Sample{sample})
+			if l.Collecting {
+				return arms.print(cmd.OutOrStdout(), []figure{
+					{"p", "anytime p", l.P},
+					{"decision", "decision", "collecting"},
+				})
+			}
+			decision := "not known yet"
+			switch {
+			case l.Low > 0:
+				decision = "increase"
+			case l.High < 0:
+				decision = "decrease"
+			}
+			return arms.print(cmd.OutOrStdout(), []figure{
+				{"lift", "lift", l.Change},
+				{"low", "low", l.Low},
+				{"high", "high", l.High},
+				{"log_e", "ln E", l.LogE},
+				{"p", "anytime p", l.P},
+				{"decision", "decision", decision},
+			})
+		},
+	}
+	arms.add(cmd, "converted of matured units, x/n")
+	cmd.Flags().Float64Var(&alpha, "alpha", outcomes.DefaultAlpha, "error rate of the interval, over all looks")
+	cmd.Flags().Float64Var(&planned, "planned", outcomes.DefaultPlanned, "units for which the interval is narrowest")
+	return cmd
+}
+
+func newStatsSRMCommand() *cobra.Command {
+	var arms armFlags
+	var kappa float64
+	cmd := &cobra.Command{
+		Use:     "srm --treatment n --control n",
+		Short:   "Whether the arms have the sizes they should",
+		Example: "  refract stats srm --treatment 5150 --control 4850 --share 0.5",
+		Args:    noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			sample, err := arms.sample(parseUnits)
+			if err != nil {
+				return err
+			}
+			if !positive(kappa) {
+				return usageErrorf("--kappa is %g, but must be a number of units", kappa)
+			}
+			s := outcomes.SRMTest{Kappa: kappa}.Check([]outcomes.Sample{sample})
+			return arms.print(cmd.OutOrStdout(), []figure{
+				{"log_bf", "ln BF", s.LogBF},
+				{"p", "anytime p", s.P},
+				{"decision", "decision", s.State},
+			})
+		},
+	}
+	arms.add(cmd, "exposed units, n (or x/n)")
+	cmd.Flags().Float64Var(&kappa, "kappa", outcomes.DefaultKappa, "concentration of the prior, in units")
+	return cmd
+}
+
+// armFlags are the flags that the three statistics share.
+type armFlags struct {
+	treatment, control string
+	share              float64
+	json               bool
+}
+
+func (f *armFlags) add(cmd *cobra.Command, counts string) {
+	cmd.Flags().StringVar(&f.treatment, "treatment", "", "treatment: "+counts)
+	cmd.Flags().StringVar(&f.control, "control", "", "control: "+counts)
+	cmd.Flags().Float64Var(&f.share, "share", .5, "probability of treatment")
+	cmd.Flags().BoolVar(&f.json, "json", false, "print JSON")
+}
+
+func (f *armFlags) sample(parse func(flag, value string) (outcomes.Proportion, error)) (outcomes.Sample, error) {
+	treatment, err := parse("--treatment", f.treatment)
+	if err != nil {
+		return outcomes.Sample{}, err
+	}
+	control, err := parse("--control", f.control)
+	if err != nil {
+		return outcomes.Sample{}, err
+	}
+	if !inside(f.share) {
+		return outcomes.Sample{}, usageErrorf("--share is %g, but must be between 0 and 1", f.share)
+	}
+	return outcomes.Sample{Share: f.share, Treatment: treatment, Control: control}, nil
+}
+
+// figure is one line of a result.
+type figure struct {
+	key, label string
+	value      any // a float64 or a word
+}
+
+func (f *armFlags) print(w io.Writer, figures []figure) error {
+	if f.json {
+		values := map[string]any{}
+		for _, g := range figures {
+			values[g.key] = g.value
+		}
+		enc := json.NewEncoder(w)
+		enc.SetIndent("", "  ")
+		return enc.Encode(values)
+	}
+	for _, g := range figures {
+		text := fmt.Sprint(g.value)
+		if x, ok := g.value.(float64); ok {
+			text = nineDigits(x)
+		}
+		if _, err := fmt.Fprintf(w, "%-18s %s\n", g.label, text); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// nineDigits prints nine decimals, or nine digits where those would be lost.
+func nineDigits(x float64) string {
+	if x != 0 && math.Abs(x) < 1e-4 {
+		return fmt.Sprintf("%.8e", x)
+	}
+	return fmt.Sprintf("%.9f", x)
+}
+
+// parseProportion parses "x/n".
+func parseProportion(flag, s string) (outcomes.Proportion, error) {
+	x, n, ok := strings.Cut(s, "/")
+	var p outcomes.Proportion
+	var err1, err2 error
+	p.X, err1 = strconv.ParseInt(x, 10, 64)
+	p.N, err2 = strconv.ParseInt(n, 10, 64)
+	if !ok || err1 != nil || err2 != nil || p.X < 0 || p.X > p.N {
+		return p, usageErrorf("%s is %q, but must be x of n units, such as 65/500", flag, s)
+	}
+	return p, nil
+}
+
+// parseUnits parses "n", or "x/n".
+func parseUnits(flag, s string) (outcomes.Proportion, error) {
+	if strings.Contains(s, "/") {
+		return parseProportion(flag, s)
+	}
+	n, err := strconv.ParseInt(s, 10, 64)
+	if err != nil || n < 0 {
+		return outcomes.Proportion{}, usageErrorf("%s is %q, but must be a number of units, such as 5150", flag, s)
+	}
+	return outcomes.Proportion{N: n}, nil
+}
+
+func noArgs(cmd *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return usageErrorf("%s takes flags only, not %q", cmd.CommandPath(), args[0])
+	}
+	return nil
+}
+
+func inside(x float64) bool { return x > 0 && x < 1 }
+
+func positive(x float64) bool { return x > 0 && !math.IsInf(x, 0) }

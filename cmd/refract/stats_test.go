@@ -1,0 +1,97 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"strings"
+	"testing"
+)
+
+func stats(args string) (string, error) {
+	var out bytes.Buffer
+	cmd := newStatsCommand()
+	cmd.SetArgs(strings.Fields(args))
+	cmd.SetOut(&out)
+	cmd.SetErr(&out)
+	cmd.SilenceErrors, cmd.SilenceUsage = true, true
+	err := cmd.Execute()
+	return out.String(), err
+}
+
+func TestStats(t *testing.T) {
+	for args, want := range map[string]string{
+		"guardrail --treatment 130/1000 --control 80/1000 --tolerate 0.10 --baseline .08": `
+ln E               2.995794576
+roll back at ln E  2.995732274
+anytime p          0.049996885
+guardrail          breached
+decision           roll back
+`,
+		"guardrail --treatment 65/500 --control 40/500 --tolerate 0": `
+ln E               2.133878428
+roll back at ln E  2.995732274
+anytime p          0.118377285
+guardrail          undecided
+decision           continue
+`,
+		"guardrail --treatment 1600/20000 --control 2000/20000": `
+ln E               -32.911765107
+roll back at ln E  2.995732274
+anytime p          1.000000000
+guardrail          cleared
+decision           continue
+`,
+		"lift --treatment 260/2000 --control 200/2000 --planned 5000": `
+lift               0.300000000
+low                -0.006923455
+high               0.701782212
+ln E               2.792371454
+anytime p          0.061275729
+decision           not known yet
+`,
+		"lift --treatment 24/200 --control 9/40": `
+anytime p          1.000000000
+decision           collecting
+`,
+		"srm --treatment 89600 --control 10400 --share .9": `
+ln BF              6.374021945
+anytime p          0.001705287
+decision           warn
+`,
+	} {
+		got, err := stats(args)
+		if err != nil || "\n"+got != want {
+			t.Errorf("stats %s: %v\n%s", args, err, got)
+		}
+	}
+}
+
+func TestStatsJSON(t *testing.T) {
+	out, err := stats("lift --treatment 1250/5000 --control 1000/5000 --json")
+	var got struct {
+		Lift, Low, High, P float64
+		Decision           string
+	}
+	if err != nil || json.Unmarshal([]byte(out), &got) != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	if got.Decision != "increase" || got.Low < .1147091 || got.High > .4017109 || got.P > 2.24e-7 || got.P < 2.22e-7 {
+		t.Errorf("%s", out)
+	}
+}
+
+func TestStatsWrongUsage(t *testing.T) {
+	for _, args := range []string{
+		"", "median", "guardrail", "guardrail --treatment 5/4 --control 1/4", "guardrail --treatment 1/4 --control -1/4",
+		"guardrail --treatment 1/4 --control 1/4 --baseline 0", "guardrail --treatment 1/4 --control 1/4 --baseline 1",
+		"guardrail --treatment 1/4 --control 1/4 --tolerate -0.1", "guardrail --treatment 1/4 --control 1/4 --alpha 0",
+		"guardrail --treatment 1/4 --control 1/4 more", "lift --treatment 1/4 --control 1/4 --share 1",
+		"lift --treatment 1/4 --control 1/4 --planned NaN", "srm --treatment 5 --control x", "srm --treatment 5 --control 5 --kappa 0",
+	} {
+		var wrong usageError
+		if out, err := stats(args); !errors.As(err, &wrong) || out != "" {
+			t.Errorf("stats %s: %v, printed %q", args, err, out)
+		}
+	}
+}
