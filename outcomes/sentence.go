@@ -87,23 +87,7 @@ func (l Lift) interval() string {
 }
 
 // within words an event and its window.
-func within(event string, d time.Duration) string {
-	const day = 24 * time.Hour
-	switch {
-	case d > 0 && d%day == 0:
-		return event + " within " + plural(int64(d/day), "day")
-	case d > 0 && d%time.Hour == 0:
-		return event + " within " + plural(int64(d/time.Hour), "hour")
-	}
-	return event + " within " + d.String()
-}
-
-func plural(n int64, unit string) string {
-	if n == 1 {
-		return "1 " + unit
-	}
-	return fmt.Sprintf("%d %ss", n, unit)
-}
+func within(event string, d time.Duration) string { return event + " within " + rules.FormatDuration(d) }
 
 func percent(x float64) string { return fmt.Sprintf("%.4g %%", 100*x) }
 

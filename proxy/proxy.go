@@ -342,7 +342,7 @@ func (p *Proxy) report(x *Exchange) {
 				continue // who knows what the visitor saw of it
 			}
 			p.Expose(&rules.Exposure{
-				Rule: d.Rule.Name, Version: d.Rule.Version, Unit: d.Unit, Visitor: x.who.visitor,
+				Rule: d.Rule.Name, Version: d.Rule.Version, Unit: d.Unit,
 				Arm: d.Arm, Treatment: d.Rule.Rollout.Treatment, At: x.Start,
 			})
 		}

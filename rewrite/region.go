@@ -9,8 +9,8 @@ import (
 // A region is one that is held: the Reader's window begins with its content.
 type region struct {
 	surface int
-	name    string // of the element
-	depth   int    // how many elements are open around it
+	element element
+	depth   int // how many elements are open around it
 
 	// What the tracker knew when the region opened.
 	odd, active, form int
@@ -52,7 +52,7 @@ func (r *Reader) meet(surface int, name string) {
 	}
 	r.settle(r.scanned)
 	r.region = &region{
-		surface: surface, name: name, depth: len(t.open) - 1,
+		surface: surface, element: t.open[len(t.open)-1], depth: len(t.open) - 1,
 		odd: t.odd, active: len(t.active), form: t.form, noFrameset: t.noFrameset,
 	}
 }
@@ -61,7 +61,7 @@ func (r *Reader) meet(surface int, name string) {
 func (r *Reader) hold(tok token, size int) {
 	t, g := &r.tracker, r.region
 	switch {
-	case len(t.open) <= g.depth:
+	case len(t.open) <= g.depth || t.open[g.depth] != g.element:
 		r.finish(tok, r.scanned-size)
 	case t.odd != g.odd:
 		r.release(Ambiguous)
@@ -86,7 +86,7 @@ func (r *Reader) finish(tok token, size int) {
 	t, g := &r.tracker, r.region
 	why := Reason("")
 	switch {
-	case tok.kind != html.EndTagToken || tok.name != g.name || len(t.open) != g.depth:
+	case tok.kind != html.EndTagToken || tok.name != g.element.name || len(t.open) != g.depth:
 		why = Unclosed
 	case t.odd != g.odd || len(t.active) != g.active || t.form != g.form:
 		why = Ambiguous
@@ -111,12 +111,12 @@ func (r *Reader) content(g *region) ([]byte, Reason) {
 	content := r.surfaces[g.surface].HTML
 	t := r.tracker.clone()
 	t.noFrameset = g.noFrameset
-	e := t.push(g.name)
+	e := t.push(g.element.name)
 	if !t.run(content) || len(t.open) <= g.depth || t.open[g.depth] != e {
 		return nil, Fragment
 	}
 	odd := t.odd
-	t.end(g.name)
+	t.end(g.element.name)
 	if t.lost != "" || t.odd != odd || len(t.open) != g.depth || !slices.Equal(t.active, r.tracker.active) || t.form != g.form {
 		return nil, Fragment
 	}

@@ -13,9 +13,8 @@ import (
 // real templates get wrong.
 type soup struct {
 	*rand.Rand
-	b     strings.Builder
-	marks int
-	wild  float64 // how often a token is just thrown in
+	b    strings.Builder
+	wild float64 // how often a token is just thrown in
 }
 
 var (
@@ -63,8 +62,7 @@ func (s *soup) write(depth int) {
 		default:
 			name, mark := s.pick(containers), ""
 			if s.IntN(5) == 0 {
-				mark = fmt.Sprintf(" data-surface=x%d", s.marks)
-				s.marks++
+				mark = " data-surface=x"
 			}
 			fmt.Fprintf(&s.b, "<%s%s>", name, mark)
 			s.write(depth - 1)

@@ -40,7 +40,6 @@ type Exposure struct {
 	Rule      string
 	Version   string
 	Unit      segments.Unit
-	Visitor   string // the visitor whose page it was
 	Arm       Arm
 	Treatment float64 // the probability of treatment when it was assigned
 	At        time.Time

@@ -227,7 +227,7 @@ func expose(t testing.TB, s *Store, set *rules.Set, c *clock, visitor string) ru
 	r := set.Rule("invite-teammate")
 	arm, _ := r.Assign(visitor)
 	x := rules.Exposure{
-		Rule: r.Name, Version: r.Version, Unit: segments.Unit{Who: segments.Visitor, ID: visitor}, Visitor: visitor,
+		Rule: r.Name, Version: r.Version, Unit: segments.Unit{Who: segments.Visitor, ID: visitor},
 		Arm: arm, Treatment: r.Rollout.Treatment, At: c.now(),
 	}
 	if !s.Expose(x) {
