@@ -26,7 +26,7 @@ func (p *Proxy) answer(resp *http.Response) error {
 		resp.Header.Add("Set-Cookie", firstPartyCookie(x.mint))
 		x.who.visitor = x.mint
 	}
-	if x.touched && document {
+	if x.touched && (document || resp.StatusCode == http.StatusNotModified) {
 		// Also where nothing was decided for this visitor: a shared cache must
 		// not serve what one visitor gets to another.
 		private(resp.Header)
@@ -169,6 +169,18 @@ func (w *writer) WriteHeader(status int) {
 		h["Via"] = append(h["Via"], via)
 		if _, typed := h["Content-Type"]; !typed {
 			h["Content-Type"] = nil // or it would be guessed
+		}
+		if _, sized := h["Content-Length"]; !sized {
+			h["Transfer-Encoding"] = []string{"chunked"} // or an empty body gets a length; the server drops it where it can't be
+		}
+		if status == http.StatusNotModified {
+			// Go's server takes these out of a 304, where it finds them.
+			for from, to := range map[string]string{"Content-Type": "content-type", "Content-Length": "content-length"} {
+				if v := h[from]; len(v) > 0 {
+					delete(h, from)
+					h[to] = v
+				}
+			}
 		}
 	}
 	w.ResponseWriter.WriteHeader(status)

@@ -82,6 +82,7 @@ type Exchange struct {
 
 	began   time.Time // by the machine's clock
 	set     *rules.Set
+	path    string // as the origin sees it
 	who     identity
 	mint    string // the first-party id to set if this is a page
 	body    *page
@@ -161,7 +162,7 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
-	x := &Exchange{Request: r, Revision: set.Revision, Start: p.Now(), began: time.Now(), set: set}
+	x := &Exchange{Request: r, Revision: set.Revision, Start: p.Now(), began: time.Now(), set: set, path: pathOf(r)}
 	out := &writer{ResponseWriter: w, x: x}
 	defer p.finish(x, out)
 	switch {
@@ -181,6 +182,14 @@ type exchangeKey struct{}
 
 func exchangeOf(r *http.Request) *Exchange { return r.Context().Value(exchangeKey{}).(*Exchange) }
 
+// pathOf is the path of the request line, byte for byte.
+func pathOf(r *http.Request) string {
+	if path, _, _ := strings.Cut(r.RequestURI, "?"); strings.HasPrefix(path, "/") {
+		return path
+	}
+	return r.URL.EscapedPath() // an absolute target, or none
+}
+
 func loops(r *http.Request) bool {
 	n := 0
 	for _, v := range r.Header["Via"] {
@@ -199,8 +208,7 @@ func (p *Proxy) decide(x *Exchange) {
 		}
 	}()
 	r := x.Request
-	path := r.URL.EscapedPath()
-	x.touched = x.set.Touches(path)
+	x.touched = x.set.Touches(x.path)
 	if len(x.set.Edge.Events) == 0 && len(x.set.Live()) == 0 && len(x.set.Edge.Identity.Traits) == 0 {
 		return
 	}
@@ -227,7 +235,7 @@ func (p *Proxy) decide(x *Exchange) {
 	case x.who.visitor == "" && x.who.account == "":
 		x.skip(ReasonUnknown)
 	default:
-		x.Decision = x.set.Decide(path, p.subject(x), x.Start)
+		x.Decision = x.set.Decide(x.path, p.subject(x), x.Start)
 	}
 }
 
@@ -263,6 +271,9 @@ func (p *Proxy) outgoing(pr *httputil.ProxyRequest) {
 	in, out := pr.In, pr.Out
 	out.URL.Scheme, out.URL.Host = p.Origin.Scheme, p.Origin.Host
 	out.URL.RawQuery = in.URL.RawQuery // ReverseProxy drops what it can't parse
+	if path := exchangeOf(in).path; path != in.URL.EscapedPath() && !strings.HasPrefix(path, "//") {
+		out.URL.Opaque = path // a URL escapes more than browsers do
+	}
 	out.Host = in.Host
 	pr.SetXForwarded()
 	out.Header["Via"] = append(out.Header["Via"], via)
@@ -356,7 +367,7 @@ func (p *Proxy) report(x *Exchange) {
 		return
 	}
 	seen := events.Exchange{
-		Method: x.Request.Method, Path: x.Request.URL.EscapedPath(), RawQuery: x.Request.URL.RawQuery,
+		Method: x.Request.Method, Path: x.path, RawQuery: x.Request.URL.RawQuery,
 		Status: x.Status, At: end,
 	}
 	for i := range list {

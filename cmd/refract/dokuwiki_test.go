@@ -3,12 +3,9 @@ package main
 import (
 	"bufio"
 	"bytes"
-	"compress/gzip"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
-	"net/textproto"
 	"net/url"
 	"os"
 	"os/exec"
@@ -58,8 +55,14 @@ func startWiki(t *testing.T) string {
 	for _, name := range []string{"attic", "cache", "index", "locks", "log", "media_attic", "media_meta", "meta", "tmp"} {
 		write("data/"+name+"/_dummy", nil)
 	}
-	for _, name := range []string{"acronyms.conf", "entities.conf", "license.php", "manifest.json", "mime.conf", "plugins.php", "plugins.required.php", "smileys.conf", "userstyle.css"} {
-		write("conf/"+name, read(filepath.Join(packagedConf, name)))
+	packaged, err := os.ReadDir(packagedConf)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range packaged {
+		if f.Type().IsRegular() { // the links are this machine's own passwords
+			write("conf/"+f.Name(), read(filepath.Join(packagedConf, f.Name())))
+		}
 	}
 	own, err := txtar.ParseFile("testdata/dokuwiki/wiki.txtar")
 	if err != nil {
@@ -118,164 +121,6 @@ func startWiki(t *testing.T) string {
 	return addr
 }
 
-// wikiTest is the binary in front of the wiki, with a recorder between them.
-type wikiTest struct {
-	r         *refract
-	rec       *recorder
-	exchanges int
-}
-
-// browser is somebody who looks at the wiki.
-type browser struct {
-	w       *wikiTest
-	cookies map[string]string // nil: it keeps none
-	own     string            // cookies that are not the wiki's, as on the wire
-	lines   []string          // further header lines of every request
-	decided bool              // somebody for whom the rule decides where its surface may be
-}
-
-// plainLines are what a browser sends, and what is easily lost on the way.
-var plainLines = []string{
-	"accept: text/html,application/xhtml+xml;q=0.9, */*;q=0.1", "Accept-Language: sv,  en;q=0.5",
-	"User-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0",
-	"X-Twice: b, c", "X-Empty:", "X-Twice: a", "x-ODD_name: \xe5\xe4\xf6 \"q\"", "Sec-Fetch-Mode: navigate", "Via: 1.0 a-cache",
-	"Connection: keep-alive, X-Hop", "X-Hop: 1", "Keep-Alive: timeout=5",
-}
-
-// touched says whether the surface of the rule can be on a page.
-func touched(target string) bool {
-	path, _, _ := strings.Cut(target, "?")
-	rest, below := strings.CutPrefix(path, "/projects/")
-	return path == "/doku.php" || below && rest != "" && !strings.Contains(rest, "/")
-}
-
-// visit sends a request, and checks what the origin got of it.
-func (b *browser) visit(t *testing.T, method, target, body string, lines ...string) exchange {
-	t.Helper()
-	b.w.exchanges++
-	all := append([]string{"Host: " + strings.TrimPrefix(b.w.r.edge, "http://")}, b.lines...)
-	all = append(all, lines...)
-	if cookie := b.cookie(); cookie != "" {
-		all = append(all, "Cookie: "+cookie)
-	}
-	if body != "" {
-		all = append(all, "Content-Type: application/x-www-form-urlencoded")
-	}
-	x := b.w.rec.through(t, b.w.r.edge, fmt.Sprint(b.w.exchanges), method, target, all, body)
-	if b.cookies != nil {
-		for _, c := range (&http.Response{Header: http.Header(x.got.header)}).Cookies() {
-			if b.cookies[c.Name] = c.Value; c.MaxAge < 0 {
-				delete(b.cookies, c.Name)
-			}
-		}
-	}
-
-	want := drop(endToEnd(x.asked.header), "Cookie")
-	if c := originCookie(x.asked.header.Get("Cookie")); c != "" {
-		want["Cookie"] = []string{c}
-	}
-	if b.decided && touched(target) && (method == http.MethodGet || method == http.MethodHead) {
-		want = drop(want, "If-None-Match", "If-Modified-Since", "If-Range", "Range")
-		want["Accept-Encoding"] = []string{"identity"}
-	}
-	for _, d := range headerDiff(want, drop(endToEnd(x.forwarded.header), "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto")) {
-		t.Errorf("%s %s: the origin gets another %s", method, target, d)
-	}
-	if x.asked.start != x.forwarded.start {
-		t.Errorf("the origin gets %q of %q", x.forwarded.start, x.asked.start)
-	}
-	if d := bodyDiff(x.asked.body, x.forwarded.body); d != "" {
-		t.Errorf("%s %s: the origin gets another request: %s", method, target, d)
-	}
-	return x
-}
-
-// cookie is the Cookie header: one of ours in the middle, if it has that.
-func (b *browser) cookie() string {
-	var all []string
-	for name, value := range b.cookies {
-		all = append(all, name+"="+value)
-	}
-	slices.Sort(all)
-	if b.own != "" {
-		all = slices.Insert(all, len(all)/2, b.own)
-	}
-	return strings.Join(all, "; ")
-}
-
-var firstParty = regexp.MustCompile(`(?:^|; )__Host-refract=[^;]*`)
-
-// originCookie is a Cookie header without what is not the origin's.
-func originCookie(s string) string {
-	return strings.TrimPrefix(firstParty.ReplaceAllString(s, ""), "; ")
-}
-
-// same checks that the client got what the origin sent.
-func (x exchange) same(t *testing.T) {
-	t.Helper()
-	x.sameBut(t, drop(endToEnd(x.made.header), "Date"), x.made.body)
-}
-
-// sameBut is same for a header and a body that should differ from the
-// origin's.
-func (x exchange) sameBut(t *testing.T, header textproto.MIMEHeader, body []byte) {
-	t.Helper()
-	if x.made.status() != x.got.status() {
-		t.Errorf("%s: status %s, the origin said %s", x.asked.start, x.got.status(), x.made.status())
-	}
-	for _, d := range headerDiff(header, drop(endToEnd(x.got.header), "Date")) {
-		t.Errorf("%s: %s", x.asked.start, d)
-	}
-	if d := bodyDiff(body, x.got.body); d != "" {
-		t.Errorf("%s: %s", x.asked.start, d)
-	}
-}
-
-// personal is the header of a page that may be somebody's own.
-func (x exchange) personal(decided bool) textproto.MIMEHeader {
-	h := drop(endToEnd(x.made.header), "Date", "Expires")
-	if decided {
-		h = drop(h, "Content-Length", "ETag", "Last-Modified", "Accept-Ranges")
-	}
-	h["Cache-Control"] = []string{"private, no-cache"}
-	if strings.Contains(x.made.header.Get("Cache-Control"), "no-store") {
-		h["Cache-Control"] = []string{"private, no-cache, no-store"}
-	}
-	return h
-}
-
-// page parses what a browser got.
-func (x exchange) page(t *testing.T) *goquery.Document {
-	t.Helper()
-	var r io.Reader = bytes.NewReader(x.got.body)
-	if x.got.header.Get("Content-Encoding") == "gzip" {
-		var err error
-		if r, err = gzip.NewReader(r); err != nil {
-			t.Fatal(err)
-		}
-	}
-	doc, err := goquery.NewDocumentFromReader(r)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return doc
-}
-
-// submit fills in a form of a page and sends it.
-func (b *browser) submit(t *testing.T, on exchange, form, to string, values url.Values) exchange {
-	t.Helper()
-	doc := on.page(t).Find(form)
-	if doc.Length() != 1 {
-		t.Fatalf("%s has %d forms %q", on.asked.start, doc.Length(), form)
-	}
-	doc.Find("input[type=hidden]").Each(func(_ int, s *goquery.Selection) {
-		if name := s.AttrOr("name", ""); !values.Has(name) {
-			values.Set(name, s.AttrOr("value", ""))
-		}
-	})
-	return b.visit(t, http.MethodPost, to, values.Encode())
-}
-
 // TestDokuWiki stands in front of an app that was not made for it: nothing
 // changes while no rule is live, and then one region, for whom it should.
 func TestDokuWiki(t *testing.T) {
@@ -305,9 +150,11 @@ func TestDokuWiki(t *testing.T) {
 	t.Run("live", func(t *testing.T) { w.live(t, dir, seen) })
 	w.r.mustCommand("rollback", ruleName, "--why", "over")
 	t.Run("rolled back", func(t *testing.T) {
-		treatment, _ := arms(t, dir, 1)
-		b := &browser{w: w, own: "user=" + treatment[0], lines: plainLines}
-		b.visit(t, http.MethodGet, region, "").same(t)
+		treatment, control := arms(t, dir, 1)
+		for _, v := range []string{treatment[0], control[0]} {
+			b := &browser{w: w, own: "user=" + v, lines: plainLines}
+			b.visit(t, http.MethodGet, region, "").same(t)
+		}
 	})
 }
 
@@ -322,7 +169,7 @@ func (w *wikiTest) write(t *testing.T, editor *browser) {
 	}
 	form = editor.visit(t, http.MethodGet, region+"?do=edit", "")
 	form.same(t)
-	text := "====== Seven ======\n\n" + "<HTML>\n" + fmt.Sprintf(regionTag, "\n"+regionCard) + "\n</HTML>\n\n===== After =====\n\nThe rest, with a [[projects:8|link]].\n"
+	text := "====== Seven ======\n\n<HTML>\n" + fmt.Sprintf(regionTag, "\n"+regionCard) + "\n</HTML>\n\n===== After =====\n\nThe rest, with a [[projects:8|link]].\n"
 	text = strings.ReplaceAll(text, "\n", "\r\n") // as forms send it
 	preview := editor.submit(t, form, "form#dw__editform", region, url.Values{"wikitext": {text}, "do[preview]": {"1"}})
 	preview.same(t)
@@ -336,7 +183,7 @@ func (w *wikiTest) write(t *testing.T, editor *browser) {
 // nothingLive crawls the wiki and returns the targets.
 func (w *wikiTest) nothingLive(t *testing.T, editor *browser) []string {
 	stranger := &browser{w: w, lines: []string{"Accept-Encoding: gzip", "User-Agent: Mozilla/5.0"}}
-	known := &browser{w: w, cookies: map[string]string{}, own: "user=visitor-1", lines: plainLines}
+	known := &browser{w: w, cookies: map[string]string{}, own: "user=reader", lines: plainLines}
 	seen := w.crawl(t, stranger, 120)
 	count := map[string]int{}
 	for _, target := range seen {
@@ -372,9 +219,16 @@ func (w *wikiTest) nothingLive(t *testing.T, editor *browser) []string {
 		x.same(t)
 		count["POST "+x.got.status()]++
 	}
-	for _, target := range []string{"/?", "/doku.php?", "/doku.php?id=a;b&x=%zz&=&&y", "//start", "/people/%C3%A5ke", "/people/%c3%a5ke", "/a%2Fb", "/a%7Cb", "/./handbook/../start", "/doku.php/x", "/~!$&'()*+,;=:@", "/å"} {
-		known.visit(t, http.MethodGet, target, "").same(t)
+	for _, target := range []string{"/?", "/doku.php?", "/doku.php?id=a;b&x=%zz&=&&y", "//start", "/people/%C3%A5ke", "/people/%c3%a5ke", "/a%2Fb", "/a%7Cb", "/./handbook/../start", "/doku.php/x", "/~!$&'()*+,;=:@", "/a|b^c", "/start?do=redirect"} {
+		x := known.visit(t, http.MethodGet, target, "")
+		x.same(t)
+		count[x.got.status()]++
 	}
+	bare := &browser{w: w} // not even a User-Agent
+	bare.visit(t, http.MethodGet, region, "").same(t)
+	bare.visit(t, http.MethodGet, region, "", "Cookie: a=1; __Host-refract=x", "Cookie: b=\"2;;\"; c").same(t)
+	bare.visit(t, http.MethodPost, region, "", "Content-Length: 0").same(t)
+	bare.visit(t, http.MethodOptions, region, "").same(t)
 	for _, want := range []string{"200", "302", "304", "404", "206", "gzip", "", "POST 200"} {
 		if count[want] == 0 {
 			t.Errorf("no %q among %v", want, count)
@@ -387,40 +241,41 @@ func (w *wikiTest) nothingLive(t *testing.T, editor *browser) []string {
 	return seen
 }
 
-// crawl follows the links of every page, from the start page on.
+// crawl follows the links of every page, from a few on, and returns the targets
+// it asked for. Of the actions and scripts that every page links to, it takes
+// the first few.
 func (w *wikiTest) crawl(t *testing.T, b *browser, most int) []string {
-	origin, err := url.Parse(w.r.edge)
+	edge, err := url.Parse(w.r.edge)
 	if err != nil {
 		t.Fatal(err)
 	}
-	queue := []string{"/", "/doku.php", region, "/feed.php", "/feed.php?type=atom1&mode=list&ns=projects", "/lib/exe/xmlrpc.php",
-		"/doku.php?do=search&q=wheel", "/lib/images/missing.png", "/index.php?id=notes:index", "/lib/exe/fetch.php?media=wiki:notes.txt", "/projects/7?rev=1"}
-	known := map[string]bool{}
-	for i := 0; i < len(queue) && i < most; i++ {
+	queue := []string{"/", "/doku.php", region, region + "?rev=1", "/projects/8?do=export_xhtml", "/feed.php", "/lib/exe/xmlrpc.php",
+		"/doku.php?do=search&q=wheel", "/index.php?id=notes:index", "/lib/exe/fetch.php?media=wiki:notes.txt", "/lib/images/missing.png"}
+	kinds := map[string]int{}
+	for i := 0; i < min(len(queue), most); i++ {
 		x := b.visit(t, http.MethodGet, queue[i], "")
 		x.same(t)
-		links := []string{x.got.header.Get("Location")}
-		if strings.HasPrefix(x.got.header.Get("Content-Type"), "text/html") {
-			x.page(t).Find("a[href], link[href], script[src], img[src]").Each(func(_ int, s *goquery.Selection) {
-				links = append(links, s.AttrOr("href", s.AttrOr("src", "")))
-			})
+		if !strings.HasPrefix(x.got.header.Get("Content-Type"), "text/html") {
+			continue
 		}
-		page := origin.ResolveReference(&url.URL{Path: "/"})
-		for _, link := range links {
-			to, err := page.Parse(link)
-			if err != nil || link == "" || to.Host != origin.Host {
-				continue
+		x.page(t).Find("a[href], link[href], script[src], img[src]").Each(func(_ int, s *goquery.Selection) {
+			to, err := edge.Parse(s.AttrOr("href", s.AttrOr("src", "")))
+			if err != nil || to.Host != edge.Host || slices.Contains(queue, to.RequestURI()) {
+				return
 			}
-			// Once a page: the task runner's URL has the time in it.
-			key := regexp.MustCompile(`&\d+$`).ReplaceAllString(to.RequestURI(), "")
-			if !known[key] && !strings.Contains(key, "do=logout") {
-				known[key] = true
+			kind := to.Query().Get("do")
+			switch {
+			case strings.HasSuffix(to.Path, ".php"):
+				kind += to.Path
+			case strings.HasPrefix(to.Path, "/_export/"):
+				kind = "export"
+			}
+			if kinds[kind]++; kind == "" || kinds[kind] <= 4 {
 				queue = append(queue, to.RequestURI())
 			}
-		}
+		})
 	}
-	slices.Sort(queue)
-	return slices.Compact(queue)[:min(most, len(queue))]
+	return queue[:min(len(queue), most)]
 }
 
 // live is what visitors see of a live rule.
@@ -439,7 +294,8 @@ func (w *wikiTest) live(t *testing.T, dir string, seen []string) {
 	as := func(visitor string, decided bool) *browser {
 		return &browser{w: w, own: "user=" + visitor, lines: gzipped, decided: decided}
 	}
-	for _, v := range treatment[:2] {
+	shown := func(v string) {
+		t.Helper()
 		for _, target := range []string{region, "/doku.php?id=projects:7", region + "?do=show"} {
 			x := as(v, true).visit(t, http.MethodGet, target, "")
 			if bytes.Count(x.made.body, card) != 1 {
@@ -447,6 +303,13 @@ func (w *wikiTest) live(t *testing.T, dir string, seen []string) {
 			}
 			x.sameBut(t, x.personal(true), bytes.Replace(x.made.body, card, treated, 1))
 		}
+	}
+	for _, v := range treatment[:2] {
+		shown(v)
+		x := as(v, true).visit(t, http.MethodHead, region, "")
+		x.sameBut(t, x.personal(true), nil)
+		x = as(v, true).visit(t, http.MethodPost, region, "do=show")
+		x.sameBut(t, x.personal(false), x.made.body)
 	}
 	for _, v := range control[:2] {
 		x := as(v, true).visit(t, http.MethodGet, region, "")
@@ -475,15 +338,25 @@ func (w *wikiTest) live(t *testing.T, dir string, seen []string) {
 	x = first.visit(t, http.MethodGet, region, "")
 	x.sameBut(t, x.personal(false), x.made.body)
 
-	// Nothing else changes for somebody in treatment: not the source in the
+	// Nothing else changes for who is in the segment: not the source in the
 	// edit form, not a page that only mentions the region.
-	member := as(treatment[0], true)
-	for _, target := range append(seen, region+"?do=edit", region+"?do=export_raw", region+"?do=diff", region+"?do=revisions", "/projects/8") {
-		x := member.visit(t, http.MethodGet, target, "")
-		if !touched(target) || x.made.status() != "200" || !strings.HasPrefix(x.made.header.Get("Content-Type"), "text/html") {
-			x.same(t)
-			continue
+	seen = append(seen, region+"?do=edit", region+"?do=export_raw", region+"?do=diff", region+"?do=revisions")
+	for _, target := range seen {
+		for _, v := range []string{treatment[0], control[0]} {
+			x := as(v, true).visit(t, http.MethodGet, target, "")
+			if !touched(target) || x.made.status() != "200" || !strings.HasPrefix(x.made.header.Get("Content-Type"), "text/html") {
+				x.same(t)
+				continue
+			}
+			body := x.made.body
+			if v == treatment[0] {
+				body = bytes.Replace(body, card, treated, 1)
+			}
+			x.sameBut(t, x.personal(true), body)
 		}
-		x.sameBut(t, x.personal(true), bytes.Replace(x.made.body, card, treated, 1))
 	}
+
+	w.r.get("/feed.php", treatment[2]) // enters the segment now
+	w.r.settle()
+	shown(treatment[2])
 }
