@@ -8,7 +8,6 @@
 package proxy
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"log/slog"
@@ -57,62 +56,6 @@ type Proxy struct {
 	forward *httputil.ReverseProxy
 	traits  lastTraits
 }
-
-// Exchange is one request and what became of it.
-type Exchange struct {
-	Request  *http.Request
-	Revision string
-	Start    time.Time // by Proxy.Now
-	Took     time.Duration
-	Status   int
-	Bytes    int64
-	// Decision is what was decided, Sightings what was found of it on the page,
-	// in the same order. Empty where no rule applies.
-	Decision  rules.Decision
-	Sightings []rewrite.Sighting
-	// Passthrough says why a page that a rule could touch went through
-	// untouched: one of the Reason constants, or empty.
-	Passthrough Reason
-	// OriginError is why the origin's answer is missing or cut short, or nil.
-	OriginError error
-	// ClientGone says that it was the client who ended the exchange.
-	ClientGone bool
-	// Treated says that a region of this response was swapped.
-	Treated bool
-
-	began   time.Time // by the machine's clock
-	set     *rules.Set
-	path    string // as the origin sees it
-	who     identity
-	mint    string // the first-party id to set if this is a page
-	body    *page
-	touched bool // a rule could apply on this page, for somebody
-}
-
-// Reason says why a page went through untouched.
-type Reason string
-
-// The reasons.
-const (
-	ReasonMethod      Reason = "method"       // not GET or HEAD
-	ReasonGPC         Reason = "gpc"          // the visitor opted out: Sec-GPC
-	ReasonBot         Reason = "bot"          // crawlers and monitors get the app's own page
-	ReasonPrefetch    Reason = "prefetch"     // nobody may ever look at it
-	ReasonUpgrade     Reason = "upgrade"      // not a page
-	ReasonUnknown     Reason = "unknown"      // a visitor without an id
-	ReasonStatus      Reason = "status"       // not 200
-	ReasonType        Reason = "type"         // not text/html
-	ReasonAttachment  Reason = "attachment"   // to be saved, not shown
-	ReasonNoTransform Reason = "no-transform" // RFC 9110 section 7.7
-	ReasonCoding      Reason = "coding"       // a content coding although none was asked for
-	ReasonSigned      Reason = "signed"       // a signature over the body
-	ReasonCharset     Reason = "charset"      // see package rewrite
-	ReasonInternal    Reason = "internal"     // a defect of ours: look at the log
-)
-
-// Reasons lists every reason.
-var Reasons = [...]Reason{ReasonMethod, ReasonGPC, ReasonBot, ReasonPrefetch, ReasonUpgrade, ReasonUnknown, ReasonStatus,
-	ReasonType, ReasonAttachment, ReasonNoTransform, ReasonCoding, ReasonSigned, ReasonCharset, ReasonInternal}
 
 const (
 	via          = "1.1 refract"
@@ -178,18 +121,6 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	p.forward.ServeHTTP(out, r.WithContext(context.WithValue(r.Context(), exchangeKey{}, x)))
 }
 
-type exchangeKey struct{}
-
-func exchangeOf(r *http.Request) *Exchange { return r.Context().Value(exchangeKey{}).(*Exchange) }
-
-// pathOf is the path of the request line, byte for byte.
-func pathOf(r *http.Request) string {
-	if path, _, _ := strings.Cut(r.RequestURI, "?"); strings.HasPrefix(path, "/") {
-		return path
-	}
-	return r.URL.EscapedPath() // an absolute target, or none
-}
-
 func loops(r *http.Request) bool {
 	n := 0
 	for _, v := range r.Header["Via"] {
@@ -236,12 +167,6 @@ func (p *Proxy) decide(x *Exchange) {
 		x.skip(ReasonUnknown)
 	default:
 		x.Decision = x.set.Decide(x.path, p.subject(x), x.Start)
-	}
-}
-
-func (x *Exchange) skip(why Reason) {
-	if x.touched {
-		x.Passthrough = why
 	}
 }
 
@@ -389,28 +314,3 @@ func (b *buffers) Get() []byte {
 }
 
 func (b *buffers) Put(v []byte) { b.pool.Put((*[copyBuffer]byte)(v)) }
-
-// bot says whether a user agent names itself as a machine that reads for
-// others. It is told by its own words alone: this is about counting people,
-// not about keeping anyone out.
-func bot(userAgent string) bool {
-	if userAgent == "" {
-		return false
-	}
-	ua := bytes.ToLower([]byte(userAgent))
-	for _, word := range [...]string{"bot", "crawl", "spider", "slurp", "facebookexternalhit", "bingpreview", "lighthouse", "pingdom", "uptime"} {
-		if bytes.Contains(ua, []byte(word)) {
-			return true
-		}
-	}
-	return false
-}
-
-func prefetch(r *http.Request) bool {
-	for _, h := range [...]string{"Sec-Purpose", "Purpose", "X-Moz"} {
-		if v := r.Header.Get(h); v != "" && (strings.Contains(v, "prefetch") || strings.Contains(v, "prerender") || strings.Contains(v, "preview")) {
-			return true
-		}
-	}
-	return false
-}
