@@ -14,7 +14,7 @@ lint: ## formatting, vet, staticcheck, a tidy go.mod
 	go tool staticcheck ./...
 	go mod tidy -diff
 
-bench: ## the figures of docs/benchmarks.md
+bench: ## every benchmark
 	go test -run '^$$' -bench . -benchmem ./rewrite ./segments ./rules ./events/... ./outcomes ./store ./proxy ./cmd/refract
 
 fuzz: ## every fuzz target for FUZZTIME

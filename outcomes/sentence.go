@@ -87,7 +87,9 @@ func (l Lift) interval() string {
 }
 
 // within words an event and its window.
-func within(event string, d time.Duration) string { return event + " within " + rules.FormatDuration(d) }
+func within(event string, d time.Duration) string {
+	return event + " within " + rules.FormatDuration(d)
+}
 
 func percent(x float64) string { return fmt.Sprintf("%.4g %%", 100*x) }
 

@@ -13,8 +13,10 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httputil"
+	"net/netip"
 	"net/url"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -200,7 +202,7 @@ func (p *Proxy) outgoing(pr *httputil.ProxyRequest) {
 		out.URL.Opaque = path // a URL escapes more than browsers do
 	}
 	out.Host = in.Host
-	pr.SetXForwarded()
+	p.forwarded(pr, exchangeOf(in).set.Edge.TrustedProxies)
 	out.Header["Via"] = append(out.Header["Via"], via)
 	stripCookie(out.Header, FirstPartyCookie)
 	if x := exchangeOf(in); len(x.Decision) > 0 {
@@ -210,6 +212,24 @@ func (p *Proxy) outgoing(pr *httputil.ProxyRequest) {
 			out.Header.Del(h)
 		}
 		out.Header.Set("Accept-Encoding", "identity")
+	}
+}
+
+// forwarded tells the origin who asks and how: what a trusted peer said, and
+// the peer itself; from anyone else the peer alone.
+func (p *Proxy) forwarded(pr *httputil.ProxyRequest, trusted []netip.Prefix) {
+	in, out := pr.In.Header, pr.Out.Header
+	peer, err := netip.ParseAddrPort(pr.In.RemoteAddr)
+	if err != nil || !slices.ContainsFunc(trusted, func(net netip.Prefix) bool { return net.Contains(peer.Addr().Unmap()) }) {
+		pr.SetXForwarded()
+		return
+	}
+	out["X-Forwarded-For"] = in["X-Forwarded-For"]
+	pr.SetXForwarded() // adds the peer
+	for _, name := range [...]string{"X-Forwarded-Host", "X-Forwarded-Proto", "Forwarded"} {
+		if v := in[name]; len(v) > 0 {
+			out[name] = v
+		}
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"net/url"
 	"strings"
 	"sync"
@@ -248,6 +249,29 @@ func TestTransparent(t *testing.T) {
 			t.Errorf("%s: %q, want %q", name, v, want)
 		}
 	}
+}
+
+func TestTrustedProxies(t *testing.T) {
+	var got http.Header
+	edge, _, p := front(t, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { got = r.Header.Clone() }))
+	said := []string{"X-Forwarded-For", "6.6.6.6", "X-Forwarded-Proto", "https", "X-Forwarded-Host", "shop.example", "Forwarded", "for=6.6.6.6"}
+	ask := func(want ...string) {
+		t.Helper()
+		do(t, "GET", edge+"/", said...)
+		for i, name := range []string{"X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host", "Forwarded"} {
+			if v := strings.Join(got[name], "; "); v != want[i] {
+				t.Errorf("%s: %q, want %q", name, v, want[i])
+			}
+		}
+	}
+	host := strings.TrimPrefix(edge, "http://")
+	ask("127.0.0.1", "http", host, "")
+	set := *p.Current()
+	p.Current = func() *rules.Set { return &set }
+	set.Edge.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}
+	ask("127.0.0.1", "http", host, "")
+	set.Edge.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
+	ask("6.6.6.6, 127.0.0.1", "https", "shop.example", "for=6.6.6.6")
 }
 
 func TestTouchedPageIsPrivateForEveryone(t *testing.T) {

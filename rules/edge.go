@@ -1,6 +1,7 @@
 package rules
 
 import (
+	"net/netip"
 	"time"
 
 	"github.com/seed14307185/refract/events"
@@ -8,18 +9,21 @@ import (
 
 // Edge is refract.yaml: how the edge is wired. Load fills in every default.
 type Edge struct {
-	Listen    string // "host:port"; DefaultListen
-	Origin    string // the app: scheme, host and port, without a slash at the end; required
-	Admin     string // "host:port" or "unix:/path"; DefaultAdmin
-	Token     string // bearer token for writes, resolved; required if Admin is neither loopback nor a unix socket
-	Data      string // DefaultData, relative to the working directory
-	Off       bool   // every page as the app made it: no rule is live
-	Attribute string // what marks regions; DefaultAttribute
-	Sources   Sources
-	Identity  Identity
-	Events    []events.Observation
-	Late      time.Duration // how late an event may come in and still count; DefaultLate
-	Retain    Retention
+	Listen string // "host:port"; DefaultListen
+	Origin string // the app: scheme, host and port, without a slash at the end; required
+	Admin  string // "host:port" or "unix:/path"; DefaultAdmin
+	Token  string // bearer token for writes, resolved; required if Admin is neither loopback nor a unix socket
+	// TrustedProxies are the peers whose X-Forwarded-* and Forwarded headers are
+	// believed and handed on; everyone else's are replaced.
+	TrustedProxies []netip.Prefix
+	Data           string // DefaultData, relative to the working directory
+	Off            bool   // every page as the app made it: no rule is live
+	Attribute      string // what marks regions; DefaultAttribute
+	Sources        Sources
+	Identity       Identity
+	Events         []events.Observation
+	Late           time.Duration // how late an event may come in and still count; DefaultLate
+	Retain         Retention
 }
 
 // Sources are the analytics SDKs that may send events. An empty key means that

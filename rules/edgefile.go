@@ -36,7 +36,7 @@ func readEdge(v value) Edge {
 		Identity: Identity{Visitor: []IdentitySource{{Kind: "first-party"}}},
 		Retain:   Retention{Age: DefaultAge, Bytes: DefaultBytes},
 	}
-	f, ok := v.fields("a mapping with at least an origin", "listen", "origin", "admin", "token", "data", "off",
+	f, ok := v.fields("a mapping with at least an origin", "listen", "origin", "admin", "token", "trusted_proxies", "data", "off",
 		"attribute", "sources", "identity", "events", "late", "retain")
 	if !ok {
 		return e
@@ -46,6 +46,7 @@ func readEdge(v value) Edge {
 	set(&e.Token)(secret(f.get("token")))
 	set(&e.Late)(window(f.get("late")))
 	e.readAddresses(f)
+	e.readTrusted(f.get("trusted_proxies"))
 	if a := f.get("attribute"); a.present() {
 		name, ok := a.word(100)
 		if ok && !attributeSyntax.MatchString(name) {
@@ -158,6 +159,26 @@ func (e *Edge) readAddresses(f fields) {
 		origin.refuse("one of them needs another port", "origin is the address that this edge listens on")
 	default:
 		e.Origin = u.Scheme + "://" + u.Host
+	}
+}
+
+// readTrusted reads addresses and networks.
+func (e *Edge) readTrusted(v value) {
+	list, _ := v.list("addresses and networks")
+	for _, entry := range list {
+		s, ok := entry.word(100)
+		if !ok {
+			continue
+		}
+		prefix, err := netip.ParsePrefix(s)
+		if ip, ipErr := netip.ParseAddr(s); ipErr == nil {
+			prefix, err = netip.PrefixFrom(ip, ip.BitLen()), nil
+		}
+		if err != nil {
+			entry.refuse("for example 127.0.0.1 or 10.0.0.0/8", "trusted_proxies are addresses and networks, found %q", s)
+			continue
+		}
+		e.TrustedProxies = append(e.TrustedProxies, prefix.Masked())
 	}
 }
 
