@@ -1,13 +1,13 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"io"
 	"log/slog"
 	"net"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -81,48 +81,60 @@ func surfaceState(x *proxy.Exchange, i int) string {
 	return string(s.State)
 }
 
-// lineWriter hands lines to a goroutine that writes them.
+// lineWriter gathers lines and has a goroutine write them, many at a time: a
+// line costs its writer a copy, and no system call.
 type lineWriter struct {
-	lines   chan *[]byte
-	pool    sync.Pool
+	mu      sync.Mutex
+	pending []byte // guarded by mu
 	dropped prometheus.Counter
+	stop    chan struct{}
 	done    sync.WaitGroup
 }
 
-// linesWaiting is how many lines may wait for a slow reader.
-const linesWaiting = 8192
+const (
+	linesEvery = 50 * time.Millisecond // how long a line waits
+	linesBytes = 4 << 20               // of lines that may wait for a slow reader
+)
 
 func newLineWriter(w io.Writer, dropped prometheus.Counter) *lineWriter {
-	l := &lineWriter{lines: make(chan *[]byte, linesWaiting), dropped: dropped}
-	l.pool.New = func() any { return new([]byte) }
+	l := &lineWriter{dropped: dropped, stop: make(chan struct{})}
 	l.done.Go(func() {
-		b := bufio.NewWriterSize(w, 64<<10)
-		for line := range l.lines {
-			_, _ = b.Write(*line) // there is nowhere to complain of a broken log
-			l.pool.Put(line)
-			if len(l.lines) == 0 {
-				_ = b.Flush()
+		tick := time.NewTicker(linesEvery)
+		defer tick.Stop()
+		var spare []byte
+		for stopped := false; !stopped; {
+			select {
+			case <-tick.C:
+			case <-l.stop:
+				stopped = true
 			}
+			l.mu.Lock()
+			lines := l.pending
+			l.pending = spare[:0]
+			l.mu.Unlock()
+			if len(lines) > 0 {
+				_, _ = w.Write(lines) // there is nowhere to complain of a broken log
+			}
+			spare = lines
 		}
-		_ = b.Flush()
 	})
 	return l
 }
 
-// Write takes one line. It never blocks and never fails.
+// Write takes one line. It waits for no reader and never fails.
 func (l *lineWriter) Write(p []byte) (int, error) {
-	line := l.pool.Get().(*[]byte)
-	*line = append((*line)[:0], p...)
-	select {
-	case l.lines <- line:
-	default:
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.pending)+len(p) > linesBytes {
 		l.dropped.Inc()
+		return len(p), nil
 	}
+	l.pending = append(l.pending, p...)
 	return len(p), nil
 }
 
-// close writes what waits. Nobody may write after it.
+// close writes what waits. What is written after it is lost.
 func (l *lineWriter) close() {
-	close(l.lines)
+	close(l.stop)
 	l.done.Wait()
 }
