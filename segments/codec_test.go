@@ -3,6 +3,7 @@ package segments_test
 import (
 	"bytes"
 	"errors"
+	"slices"
 	"testing"
 	"time"
 
@@ -94,6 +95,32 @@ func TestDamagedStates(t *testing.T) {
 	}
 	if _, err := segments.DecodeState(append(b, 0)); !errors.Is(err, segments.ErrDamaged) {
 		t.Errorf("a byte more is read: %v", err)
+	}
+	leaf := []byte{1, 2, 3, 4, 5, 6, 7, 8, 1, 0, 20} // a key, one point, without further fields, at 10
+	for _, tt := range []struct {
+		name string
+		b    []byte
+	}{
+		{"a leaf twice", slices.Concat([]byte{1, 0, 0, 2, 2}, leaf, leaf)},
+		{"points out of order", slices.Concat([]byte{1, 0, 0, 1, 2}, leaf[:8], []byte{2, 0, 20, 1})},
+		{"a leaf without points", slices.Concat([]byte{1, 0, 0, 1, 0}, leaf[:8], []byte{0, 0})},
+		{"more points than announced", slices.Concat([]byte{1, 0, 0, 1, 0}, leaf)},
+		{"fewer points than announced", slices.Concat([]byte{1, 0, 0, 1, 2}, leaf)},
+		{"fields that are not known", slices.Concat([]byte{1, 0, 0, 1, 1}, leaf[:8], []byte{1, 8, 20})},
+		{"a trait that is no JSON", []byte{1, 0, 1, 1, 'k', 20, 1, 'x', 0, 0}},
+		{"traits out of order", []byte{1, 0, 2, 1, 'k', 20, 1, '1', 1, 'a', 0, 1, '1', 0, 0}},
+	} {
+		if s, err := segments.DecodeState(tt.b); !errors.Is(err, segments.ErrDamaged) {
+			t.Errorf("%s is read: %v, %v", tt.name, s, err)
+		}
+	}
+	for _, whole := range [][]byte{
+		slices.Concat([]byte{1, 0, 0, 1, 1}, leaf),
+		{1, 0, 1, 1, 'k', 20, 1, '1', 0, 0},
+	} {
+		if _, err := segments.DecodeState(whole); err != nil {
+			t.Errorf("%x is not read, so that the cases above say nothing: %v", whole, err)
+		}
 	}
 	b[0]++
 	if _, err := segments.DecodeState(b); !errors.Is(err, segments.ErrDamaged) {

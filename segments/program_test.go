@@ -19,7 +19,7 @@ func TestOnlyBackfills(t *testing.T) {
 	for seed := range uint64(50) {
 		list := busy(rand.New(rand.NewPCG(seed, 0)), 300)
 		old := compile(t, reference()[3:]...)
-		all := compile(t, reference()...)
+		all := compile(t, append(reference(), segments.Segment{Name: "counted", Who: segments.Visitor, Condition: segments.Did{Event: "Report Viewed", Times: segments.AtLeast(40)}})...)
 		lived, whole := &segments.State{}, &segments.State{}
 		for i, e := range list {
 			all.Fold(segments.Visitor, whole, e)
@@ -120,6 +120,10 @@ func TestExplain(t *testing.T) {
 `
 	if got != want {
 		t.Errorf("got:\n%swant:\n%s", got, want)
+	}
+	p.Fold(segments.Visitor, s, done{0, "v", "Session Started", nil}.event())
+	if lines := p.Explain("sleepy-trials", s, start.Add(31*day).UnixMilli()); len(lines) != 3 || len(lines[2].Holds) > 0 {
+		t.Errorf("explains what is over: %v", lines)
 	}
 	if lines := p.Explain("nobody", s, now); lines != nil {
 		t.Errorf("explains an unknown segment: %v", lines)
