@@ -76,16 +76,15 @@ func (c *Console) Handler() http.Handler {
 }
 
 // guard refuses names that a foreign page could have rebound to this address.
-// Where a token is asked for, or the name is an address, there is no such
-// danger.
+// Where the token is shown, or the name is an address, there is no such danger.
 func (c *Console) guard(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		host, _, err := net.SplitHostPort(r.Host)
 		if err != nil {
 			host = r.Host
 		}
-		if c.Token == "" && host != "localhost" && host != UnixHost && net.ParseIP(strings.Trim(host, "[]")) == nil {
-			fail(w, http.StatusForbidden, errors.New("this listener answers to localhost and to addresses only, unless a token is set"))
+		if !c.authorised(r) && host != "localhost" && host != UnixHost && net.ParseIP(strings.Trim(host, "[]")) == nil {
+			fail(w, http.StatusForbidden, errors.New("without the token, this listener answers to localhost and to addresses only"))
 			return
 		}
 		next.ServeHTTP(w, r)
@@ -95,11 +94,16 @@ func (c *Console) guard(next http.Handler) http.Handler {
 // UnixHost is the host name of requests over a unix socket.
 const UnixHost = "refract.sock"
 
+// authorised says whether the request shows the token.
+func (c *Console) authorised(r *http.Request) bool {
+	token, _ := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+	return c.Token != "" && subtle.ConstantTimeCompare([]byte(token), []byte(c.Token)) == 1
+}
+
 // write lets through who may change something.
 func (c *Console) write(next http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		token, _ := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
-		if c.Token != "" && subtle.ConstantTimeCompare([]byte(token), []byte(c.Token)) != 1 {
+		if c.Token != "" && !c.authorised(r) {
 			w.Header().Set("WWW-Authenticate", "Bearer")
 			fail(w, http.StatusUnauthorized, errors.New("a token is needed: Authorization: Bearer TOKEN"))
 			return

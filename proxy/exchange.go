@@ -32,13 +32,15 @@ type Exchange struct {
 	// Treated says that a region of this response was swapped.
 	Treated bool
 
-	began   time.Time // by the machine's clock
-	set     *rules.Set
-	path    string // as the origin sees it
-	who     identity
-	mint    string // the first-party id to set if this is a page
-	body    *page
-	touched bool // a rule could apply on this page, for somebody
+	began    time.Time // by the machine's clock
+	set      *rules.Set
+	path     string // as the origin sees it
+	sent     *clientBody
+	who      identity
+	mint     string // the first-party id to set if this is a page
+	body     *page
+	upgraded bool
+	touched  bool // a rule could apply on this page, for somebody
 }
 
 // Reason says why a page went through untouched.
@@ -78,10 +80,10 @@ func (x *Exchange) skip(why Reason) {
 
 // pathOf is the path of the request line, byte for byte.
 func pathOf(r *http.Request) string {
-	if path, _, _ := strings.Cut(r.RequestURI, "?"); strings.HasPrefix(path, "/") {
+	if path, _, _ := strings.Cut(r.RequestURI, "?"); strings.HasPrefix(path, "/") && !strings.HasPrefix(path, "//") {
 		return path
 	}
-	return r.URL.EscapedPath() // an absolute target, or none
+	return r.URL.EscapedPath() // an absolute target, or one that would be taken for a host
 }
 
 // bot says whether a user agent names itself as a machine that reads for

@@ -7,6 +7,7 @@ import (
 	"hash/maphash"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -115,8 +116,10 @@ func stripCookie(h http.Header, name string) {
 		}
 		lines[i] = strings.TrimLeft(strings.Join(kept, ";"), " \t")
 	}
-	if len(lines) == 1 && lines[0] == "" {
+	if lines = slices.DeleteFunc(lines, func(line string) bool { return line == "" }); len(lines) == 0 {
 		delete(h, "Cookie")
+	} else {
+		h["Cookie"] = lines
 	}
 }
 
@@ -137,11 +140,14 @@ func firstPartyCookie(id string) string {
 
 // link tells that two ids of one browser are one person, until that is known.
 func (p *Proxy) link(x *Exchange, at time.Time) {
-	if x.who.anonymous == "" {
+	if x.who.anonymous == "" || x.Status >= http.StatusBadRequest {
 		return
 	}
 	if u, _ := p.Lookup(segments.Unit{Who: segments.Visitor, ID: x.who.anonymous}); u.ID != x.who.anonymous {
 		return // merged already, perhaps into somebody who used this browser before
+	}
+	if u, _ := p.Lookup(segments.Unit{Who: segments.Visitor, ID: x.who.visitor}); u.ID == x.who.anonymous {
+		return // merged the other way round
 	}
 	at = at.UTC().Truncate(time.Millisecond)
 	p.Observe(&events.Event{

@@ -2,10 +2,13 @@ package proxy
 
 import (
 	"io"
+	"log/slog"
 	"mime"
 	"net"
 	"net/http"
+	"runtime/debug"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/seed14307185/refract/rewrite"
@@ -18,6 +21,29 @@ var dialer = &net.Dialer{Timeout: 5 * time.Second, KeepAlive: 30 * time.Second}
 // where a response is changed.
 func (p *Proxy) answer(resp *http.Response) error {
 	x := exchangeOf(resp.Request)
+	if resp.StatusCode == http.StatusSwitchingProtocols {
+		x.upgraded = true
+		resp.Header["Via"] = append(resp.Header["Via"], via)
+		return nil
+	}
+	if !x.touched && x.mint == "" && len(x.set.Edge.Identity.Traits) == 0 {
+		return nil
+	}
+	as := *resp
+	as.Header = resp.Header.Clone()
+	defer func() {
+		if v := recover(); v != nil {
+			p.Log.Error("changing a response failed: it is served as the app made it", slog.Any("panic", v), slog.String("stack", string(debug.Stack())))
+			*resp = as
+			x.Decision, x.body, x.Passthrough = nil, nil, ReasonInternal
+		}
+	}()
+	p.change(x, resp)
+	return nil
+}
+
+// change does what is to be done to a response.
+func (p *Proxy) change(x *Exchange, resp *http.Response) {
 	if len(x.set.Edge.Identity.Traits) > 0 {
 		p.learnTraits(x, resp.Header)
 	}
@@ -32,10 +58,10 @@ func (p *Proxy) answer(resp *http.Response) error {
 		private(resp.Header)
 	}
 	if len(x.Decision) == 0 {
-		return nil
+		return
 	}
 	if x.Passthrough = untouchable(resp); x.Passthrough != "" {
-		return nil
+		return
 	}
 	// What the origin said of its own bytes is not true of ours.
 	for _, h := range [...]string{"ETag", "Last-Modified", "Accept-Ranges", "Content-Length", "Content-Md5", "Digest", "Content-Digest", "Repr-Digest"} {
@@ -43,7 +69,7 @@ func (p *Proxy) answer(resp *http.Response) error {
 	}
 	resp.ContentLength = -1
 	if x.Request.Method == http.MethodHead {
-		return nil
+		return
 	}
 	plan := rewrite.Plan{Attribute: x.set.Edge.Attribute, ContentType: resp.Header.Get("Content-Type")}
 	for _, d := range x.Decision {
@@ -55,7 +81,6 @@ func (p *Proxy) answer(resp *http.Response) error {
 	}
 	x.body = &page{origin: resp.Body, html: rewrite.NewReader(resp.Body, plan)}
 	resp.Body = x.body
-	return nil
 }
 
 // untouchable says why a response must go through as it is, or nothing.
@@ -197,3 +222,19 @@ func (w *writer) Write(b []byte) (int, error) {
 
 // Unwrap is for http.ResponseController: flushing and upgrading.
 func (w *writer) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+// clientBody is a request's body that remembers whether the client broke it.
+type clientBody struct {
+	io.ReadCloser
+	err atomic.Pointer[error]
+}
+
+func (b *clientBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if err != nil && err != io.EOF && err != http.ErrBodyReadAfterClose {
+		b.err.Store(&err)
+	}
+	return n, err
+}
+
+func (b *clientBody) broken() bool { return b.err.Load() != nil }

@@ -120,7 +120,12 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	p.decide(x)
 	// The exchange travels with the request, to answer and originFailed.
-	p.forward.ServeHTTP(out, r.WithContext(context.WithValue(r.Context(), exchangeKey{}, x)))
+	r = r.WithContext(context.WithValue(r.Context(), exchangeKey{}, x))
+	if r.Body != nil && r.Body != http.NoBody {
+		x.sent = &clientBody{ReadCloser: r.Body}
+		r.Body = x.sent
+	}
+	p.forward.ServeHTTP(out, r)
 }
 
 func loops(r *http.Request) bool {
@@ -198,13 +203,17 @@ func (p *Proxy) outgoing(pr *httputil.ProxyRequest) {
 	in, out := pr.In, pr.Out
 	out.URL.Scheme, out.URL.Host = p.Origin.Scheme, p.Origin.Host
 	out.URL.RawQuery = in.URL.RawQuery // ReverseProxy drops what it can't parse
-	if path := exchangeOf(in).path; path != in.URL.EscapedPath() && !strings.HasPrefix(path, "//") {
+	if path := exchangeOf(in).path; path != in.URL.EscapedPath() {
 		out.URL.Opaque = path // a URL escapes more than browsers do
 	}
 	out.Host = in.Host
 	p.forwarded(pr, exchangeOf(in).set.Edge.TrustedProxies)
 	out.Header["Via"] = append(out.Header["Via"], via)
 	stripCookie(out.Header, FirstPartyCookie)
+	if u := out.Header.Get("Upgrade"); u != "" && !strings.EqualFold(u, "websocket") {
+		out.Header.Del("Upgrade") // h2c would be a tunnel past everything here
+		out.Header.Del("Connection")
+	}
 	if x := exchangeOf(in); len(x.Decision) > 0 {
 		// The page may be changed on its way: the origin must send all of it,
 		// as it is.
@@ -240,6 +249,12 @@ func (p *Proxy) originFailed(w http.ResponseWriter, r *http.Request, err error) 
 	status := http.StatusBadGateway
 	var timeout interface{ Timeout() bool }
 	switch {
+	case x.sent != nil && x.sent.broken():
+		// Whatever the origin made of half a body, it is the client's doing.
+		x.ClientGone = true
+		w.Header().Set("Connection", "close")
+		http.Error(w, "the request's body is broken", http.StatusBadRequest)
+		return
 	case r.Context().Err() != nil:
 		x.ClientGone = true
 		status = 499 // nobody reads it; for the log, as nginx has it
@@ -263,8 +278,14 @@ func (p *Proxy) originFailed(w http.ResponseWriter, r *http.Request, err error) 
 func (p *Proxy) finish(x *Exchange, out *writer) {
 	x.Took = time.Since(x.began)
 	x.Status, x.Bytes = out.status, out.bytes
+	if x.upgraded {
+		x.Status = http.StatusSwitchingProtocols // written past our writer
+	}
 	if x.body != nil {
 		x.Sightings = x.body.sightings()
+		if err := x.body.html.Fault(); err != nil {
+			p.Log.Error("rewriting failed: the rest of the page is as the app made it", slog.String("error", err.Error()), slog.String("path", x.path))
+		}
 	}
 	if v := recover(); v != nil {
 		defer panic(v)
@@ -303,8 +324,8 @@ func (p *Proxy) report(x *Exchange) {
 			})
 		}
 	}
-	if x.who.visitor == "" || x.Status == 0 || x.ClientGone {
-		return
+	if x.who.visitor == "" || x.Status == 0 || x.ClientGone || x.OriginError != nil {
+		return // an answer of ours is nothing that a visitor did
 	}
 	p.link(x, end)
 	list := x.set.Edge.Events

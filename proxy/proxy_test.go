@@ -31,7 +31,11 @@ type seen struct {
 	exchanges []Exchange
 	members   map[string]bool // visitors in every segment; guarded by mu
 	merged    map[string]string
+	ended     chan bool // gets one for each exchange that is over, as far as there is room
 }
+
+// wait returns when an exchange is over.
+func (s *seen) wait() { <-s.ended }
 
 // front puts a proxy with the shared site in front of an app, and returns its
 // URL.
@@ -47,7 +51,7 @@ func front(t testing.TB, app http.Handler) (string, *seen, *Proxy) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &seen{members: map[string]bool{}, merged: map[string]string{}}
+	s := &seen{members: map[string]bool{}, merged: map[string]string{}, ended: make(chan bool, 64)}
 	p := &Proxy{
 		Origin:  u,
 		Current: func() *rules.Set { return set },
@@ -68,7 +72,7 @@ func front(t testing.TB, app http.Handler) (string, *seen, *Proxy) {
 		Expose:  func(x *rules.Exposure) { s.mu.Lock(); s.exposures = append(s.exposures, *x); s.mu.Unlock() },
 		Observe: func(e *events.Event) { s.mu.Lock(); s.events = append(s.events, *e); s.mu.Unlock() },
 		Now:     func() time.Time { return day },
-		Done:    func(x *Exchange) { s.mu.Lock(); s.exchanges = append(s.exchanges, *x); s.mu.Unlock() },
+		Done:    func(x *Exchange) { s.mu.Lock(); s.exchanges = append(s.exchanges, *x); s.mu.Unlock(); s.ended <- true },
 		Log:     slog.New(slog.DiscardHandler),
 	}
 	server := httptest.NewServer(p)
@@ -442,7 +446,7 @@ func TestPanicInALookupServesThePage(t *testing.T) {
 }
 
 func TestUpgrade(t *testing.T) {
-	edge, _, _ := front(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	edge, seen, _ := front(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		conn, rw, err := http.NewResponseController(w).Hijack()
 		if err != nil {
 			t.Error(err)
@@ -468,6 +472,11 @@ func TestUpgrade(t *testing.T) {
 	b := make([]byte, 4)
 	if _, err := io.ReadFull(br, b); err != nil || string(b) != "echo" {
 		t.Errorf("%q, %v", b, err)
+	}
+	conn.Close()
+	seen.wait()
+	if x := seen.exchanges[0]; x.Status != http.StatusSwitchingProtocols || x.OriginError != nil {
+		t.Errorf("status %d, %v", x.Status, x.OriginError)
 	}
 }
 
@@ -502,5 +511,55 @@ func TestTraitsOfTheResponse(t *testing.T) {
 	do(t, "GET", edge+"/", "Cookie", "user=ann")
 	if len(s.events) != 2 || fmt.Sprint(s.events[0].Traits) != "map[plan:trial role:admin]" || fmt.Sprint(s.events[1].Traits) != "map[plan:pro seats:5]" {
 		t.Errorf("events: %+v", s.events)
+	}
+}
+
+func TestBrokenRequestBodyIsTheClientsDoing(t *testing.T) {
+	edge, s, _ := front(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.Copy(io.Discard, r.Body) }))
+	conn, err := net.Dial("tcp", strings.TrimPrefix(edge, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	fmt.Fprint(conn, "POST /setup/abandon HTTP/1.1\r\nHost: x\r\nCookie: user=eve\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\nnonsense\r\n")
+	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil || resp.StatusCode != http.StatusBadRequest {
+		t.Fatalf("%v %v", resp, err)
+	}
+	io.Copy(io.Discard, conn) // until the handler is done
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.events) != 0 || !s.exchanges[0].ClientGone {
+		t.Errorf("events %+v, client gone: %v", s.events, s.exchanges[0].ClientGone)
+	}
+}
+
+func TestPanicInAResponseServesThePage(t *testing.T) {
+	edge, s, p := front(t, pageWith(cardPage, "X-Refract-Traits", "plan=trial", "ETag", `"a"`))
+	set := *p.Current()
+	set.Edge.Identity.Traits = []rules.IdentitySource{{Kind: "header", Name: "X-Refract-Traits"}}
+	p.Current = func() *rules.Set { return &set }
+	v := s.member(p, "invite-teammate", rules.Treatment)
+	p.Observe = func(*events.Event) { panic("out of order") }
+	resp, body := do(t, "GET", edge+"/projects/7", "Cookie", "user="+v)
+	if body != cardPage || resp.Header.Get("ETag") != `"a"` || s.exchanges[0].Passthrough != ReasonInternal {
+		t.Errorf("%q, %v, reason %q", body, resp.Header, s.exchanges[0].Passthrough)
+	}
+}
+
+func TestOnlyWebSocketsAreUpgraded(t *testing.T) {
+	var got http.Header
+	edge, _, _ := front(t, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { got = r.Header.Clone() }))
+	conn, err := net.Dial("tcp", strings.TrimPrefix(edge, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	fmt.Fprint(conn, "GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n\r\n")
+	if resp, err := http.ReadResponse(bufio.NewReader(conn), nil); err != nil || resp.StatusCode != http.StatusOK {
+		t.Fatalf("%v %v", resp, err)
+	}
+	if got.Get("Upgrade") != "" || got.Get("Http2-Settings") != "" {
+		t.Errorf("the origin is asked for %v", got)
 	}
 }

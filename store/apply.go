@@ -11,9 +11,6 @@ import (
 
 // append folds one event into everything that it changes, and logs it.
 func (w *writer) append(e *events.Event) error {
-	if e.Visitor == "" {
-		return fmt.Errorf("an event without a visitor: %s %q", e.Kind, e.Name)
-	}
 	if e.ID != "" {
 		repeated, err := w.repeated(e)
 		if err != nil || repeated {
@@ -86,6 +83,8 @@ func (w *writer) log(e *events.Event) error {
 	}
 	seq := w.nextEvent
 	w.nextEvent++
+	w.logBytes += int64(len(b))
+	w.logChanged = true
 	w.g.events++
 	if w.warm.cold != nil {
 		w.g.logged = append(w.g.logged, e)
@@ -95,7 +94,7 @@ func (w *writer) log(e *events.Event) error {
 
 // resolve returns the id that the visitor's is merged into, or the id itself.
 func (w *writer) resolve(id string) (string, error) {
-	for range maxMerges {
+	for first, hops := id, 0; ; hops++ {
 		u := segments.Unit{Who: segments.Visitor, ID: id}
 		record := []byte(nil)
 		if have := w.units[u]; have != nil {
@@ -108,12 +107,17 @@ func (w *writer) resolve(id string) (string, error) {
 			record = b
 		}
 		into, merged := mergedInto(record)
-		if !merged {
-			return id, nil
+		switch {
+		case merged:
+			id = into
+			continue
+		case hops > 1: // the next time it is one
+			u := segments.Unit{Who: segments.Visitor, ID: first}
+			w.g.changed = append(w.g.changed, u)
+			return id, w.g.batch.Set(unitKey(nil, keyRecord, u), appendMerged(nil, id), nil)
 		}
-		id = into
+		return id, nil
 	}
-	return id, nil
 }
 
 // merge makes the visitor with the anonymous id one with v: once, and for

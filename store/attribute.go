@@ -1,7 +1,9 @@
 package store
 
 import (
+	"encoding/binary"
 	"fmt"
+	"slices"
 
 	"github.com/cockroachdb/pebble/v2"
 
@@ -139,6 +141,9 @@ func (w *writer) mergeEnrolments(from, to segments.Unit) error {
 
 // closeWindows counts the windows that are over.
 func (w *writer) closeWindows() error {
+	if w.set == nil {
+		return nil // which runs there are is not known yet
+	}
 	now := w.s.opts.Now().UnixMilli()
 	it, err := w.s.db.NewIter(&pebble.IterOptions{
 		LowerBound: []byte{keyTimer},
@@ -160,8 +165,11 @@ func (w *writer) closeWindows() error {
 		}
 		closed++
 		t := runs[run]
-		if t == nil {
-			continue // of a run that is over
+		if t == nil { // of a run that is over, but may come back with its content
+			if err := w.g.batch.Set(droppedKey(run), nil, nil); err != nil {
+				return err
+			}
+			continue
 		}
 		n, err := w.enrolment(t, unit)
 		if err != nil {
@@ -176,4 +184,39 @@ func (w *writer) closeWindows() error {
 		return w.broken(err)
 	}
 	return nil
+}
+
+// droppedKey marks a run some of whose timers fell due while its rule was not
+// there.
+func droppedKey(run uint64) []byte { return binary.BigEndian.AppendUint64(metaKey("dropped"), run) }
+
+// restoreTimers sets the timers of a run that came back, if any were dropped:
+// those that are due fire at the next tick.
+func (w *writer) restoreTimers(t *tracked) error {
+	mark := droppedKey(t.run.ID)
+	if dropped, err := w.s.get(mark); err != nil {
+		return w.broken(err)
+	} else if dropped == nil {
+		return nil
+	}
+	from := enrolKey(t.run.ID, segments.Unit{})
+	from = from[:len(from)-1] // without the kind of unit
+	it, err := w.s.db.NewIter(&pebble.IterOptions{LowerBound: from, UpperBound: append(slices.Clone(from), 0xff)})
+	if err != nil {
+		return w.broken(err)
+	}
+	defer it.Close()
+	for it.First(); it.Valid(); it.Next() {
+		var n outcomes.Enrolment
+		if err := n.UnmarshalBinary(it.Value()); err != nil {
+			return w.broken(fmt.Errorf("enrolment %x: %w", it.Key(), err))
+		}
+		if err := w.setTimers(t, parseUnit(it.Key()[len(from):]), n.At); err != nil {
+			return err
+		}
+	}
+	if err := it.Error(); err != nil {
+		return w.broken(err)
+	}
+	return w.g.batch.Delete(mark, nil)
 }

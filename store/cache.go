@@ -12,8 +12,9 @@ import (
 	"github.com/seed14307185/refract/segments"
 )
 
-// maxMerges bounds how often an id is followed to the one it was merged into.
-const maxMerges = 4
+// maxMerges bounds how often a lookup follows an id to the one it was merged
+// into. The writer shortens the paths that it walks.
+const maxMerges = 64
 
 // entry is a decoded decision record.
 type entry struct {
@@ -111,14 +112,14 @@ func (s *Store) Lookup(u segments.Unit) (segments.Unit, segments.Record) {
 }
 
 func (s *Store) entry(u segments.Unit) *entry {
-	key := s.cache.key(u)
-	if e, ok := s.cache.get(key, u); ok {
-		return e
-	}
 	select {
 	case <-s.failed:
 		return nil
 	default:
+	}
+	key := s.cache.key(u)
+	if e, ok := s.cache.get(key, u); ok {
+		return e
 	}
 	e, err := s.readEntry(u)
 	if err != nil {

@@ -17,7 +17,14 @@ func (s *Store) fail(err error) {
 		close(s.failed)
 		s.opts.Log.Error("the store failed: events are refused, pages are served as the app made them, until a restart",
 			slog.String("error", err.Error()))
+		s.health()
 	})
+}
+
+func (s *Store) health() {
+	if s.opts.Health != nil {
+		go s.opts.Health()
+	}
 }
 
 // background is told of failed flushes and compactions, which Pebble tries
@@ -39,6 +46,7 @@ func (s *Store) checkSpace() {
 	}
 	free := st.Bavail * uint64(st.Bsize)
 	if full := free < s.opts.Reserve; s.full.Swap(full) != full {
+		s.health()
 		if full {
 			s.opts.Log.Error("the disk is nearly full: events are refused", slog.Uint64("free", free), slog.Uint64("reserve", s.opts.Reserve))
 		} else {

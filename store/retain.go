@@ -3,6 +3,7 @@ package store
 import (
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
@@ -19,11 +20,8 @@ const maxForgotten = 4096
 // States, records and tallies stay.
 func (w *writer) retain() error {
 	oldest := w.s.opts.Now().Add(-w.s.opts.Retain.Age)
-	size, err := w.s.db.EstimateDiskUsage([]byte{keyEvent}, after(keyEvent))
-	if err != nil {
-		return w.broken(err)
-	}
-	excess := int64(size) - w.s.opts.Retain.Bytes
+	w.forgetting = false
+	excess := w.logBytes - w.s.opts.Retain.Bytes
 	it, err := w.s.db.NewIter(&pebble.IterOptions{LowerBound: []byte{keyEvent}, UpperBound: after(keyEvent)})
 	if err != nil {
 		return w.broken(err)
@@ -43,6 +41,7 @@ func (w *writer) retain() error {
 			break
 		}
 		excess -= int64(len(it.Value()))
+		w.logBytes -= int64(len(it.Value()))
 		forgotten++
 		if e.ID != "" {
 			if err := w.g.batch.Delete(seenKey(e.Source, e.ID), nil); err != nil {
@@ -57,7 +56,29 @@ func (w *writer) retain() error {
 	if end == nil {
 		return nil
 	}
+	w.logChanged = true
+	w.forgetting = forgotten == maxForgotten
 	return w.g.batch.DeleteRange([]byte{keyEvent}, end, nil)
+}
+
+// The mark of the log: the next event's sequence number, which must not begin
+// anew when all events are forgotten, and the log's size in bytes.
+func (w *writer) appendLogMeta(b []byte) []byte {
+	b = binary.BigEndian.AppendUint64(b, w.nextEvent)
+	return binary.BigEndian.AppendUint64(b, uint64(w.logBytes))
+}
+
+func (w *writer) loadLogMeta() error {
+	b, err := w.s.meta("log")
+	if err != nil || b == nil {
+		w.nextEvent = 1
+		return err
+	}
+	if len(b) != 16 {
+		return errors.New("the mark of the event log is damaged")
+	}
+	w.nextEvent, w.logBytes = binary.BigEndian.Uint64(b), int64(binary.BigEndian.Uint64(b[8:]))
+	return nil
 }
 
 // Events calls f for the events of the log from a sequence number on, oldest

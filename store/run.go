@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"time"
 
 	"github.com/seed14307185/refract/outcomes"
@@ -105,9 +106,10 @@ func (w *writer) track(set *rules.Set) error {
 
 // trackedRun finds the run of a rule's version, or begins its first.
 func (w *writer) trackedRun(r *rules.Rule, now time.Time) (*tracked, error) {
-	for _, t := range w.tracked { // its tally may be newer than what is on disk
+	for _, t := range w.tracked { // what it holds may be newer than what is on disk
 		if t.run.Rule == r.Name && t.run.Version == r.Version {
-			return &tracked{rule: r, run: t.run, tally: t.tally}, nil
+			t.rule = r
+			return t, nil
 		}
 	}
 	t := &tracked{rule: r, tally: outcomes.NewTally()}
@@ -130,7 +132,7 @@ func (w *writer) trackedRun(r *rules.Rule, now time.Time) (*tracked, error) {
 			return nil, w.broken(fmt.Errorf("tally of %s: %w", r.Name, err))
 		}
 	}
-	return t, nil
+	return t, w.restoreTimers(t)
 }
 
 func (w *writer) newRun(r *rules.Rule, now time.Time) Run {
@@ -158,8 +160,11 @@ func (t *tracked) standing() Standing {
 // judge looks at a rule whose counts changed, and stops it if its guardrail is
 // breached: in the batch of the event that decided.
 func (w *writer) judge(t *tracked) error {
+	if !slices.Contains(w.tracked, t) {
+		return nil // the rule was replaced within this group
+	}
 	verdict := outcomes.Judge(t.tally, t.rule)
-	if verdict.Guardrail == outcomes.Breached && t.run.Stop == nil && t.rule.State == rules.Live {
+	if verdict.Guardrail == outcomes.Breached && t.run.Stop == nil && t.rule.State != rules.Draft {
 		if err := w.halt(t, Stop{Cause: ByGuardrail, Breach: t.breach}); err != nil {
 			return err
 		}
@@ -198,7 +203,7 @@ func (w *writer) find(rule string) (*tracked, error) {
 // Rollback stops a rule for a person, and returns when the stop is on disk and
 // was handed to Options.Stopped.
 func (s *Store) Rollback(ctx context.Context, rule string, cause Cause, who, why string) error {
-	return s.do(ctx, func(w *writer) error {
+	return s.do(context.WithoutCancel(ctx), func(w *writer) error {
 		t, err := w.find(rule)
 		if err != nil {
 			return err
@@ -213,7 +218,7 @@ func (s *Store) Rollback(ctx context.Context, rule string, cause Cause, who, why
 // Resume begins a new run of a rule that is rolled back: new counts, and the
 // same arm for everyone. It returns when that is on disk.
 func (s *Store) Resume(ctx context.Context, rule, who, why string) error {
-	return s.do(ctx, func(w *writer) error {
+	return s.do(context.WithoutCancel(ctx), func(w *writer) error {
 		t, err := w.find(rule)
 		if err != nil {
 			return err

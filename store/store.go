@@ -27,6 +27,9 @@ type Options struct {
 	// Stopped is called after a stop is on disk, once for each, by the syncer:
 	// it must not block and must not call the store.
 	Stopped func(Stop)
+	// Health is called when Err may have changed, on a goroutine of its own. Nil:
+	// nobody is told.
+	Health func()
 	// Reserve is the free space in bytes below which appending is refused; 0:
 	// DefaultReserve.
 	Reserve uint64
@@ -213,7 +216,7 @@ func (s *Store) load() error {
 	}
 	w := &s.w
 	w.s = s
-	if w.nextEvent, err = s.nextSeq(keyEvent); err != nil {
+	if err = w.loadLogMeta(); err != nil {
 		return err
 	}
 	if w.nextEntry, err = s.nextSeq(keyLedger); err != nil {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 
@@ -61,7 +62,7 @@ func (w *writer) putWarm() error {
 // It must not block.
 func (s *Store) Use(ctx context.Context, set *rules.Set, warmed func()) error {
 	s.haltWarm()
-	return s.do(ctx, func(w *writer) error {
+	return s.do(context.WithoutCancel(ctx), func(w *writer) error {
 		if err := w.use(set); err != nil {
 			return err
 		}
@@ -73,7 +74,7 @@ func (s *Store) Use(ctx context.Context, set *rules.Set, warmed func()) error {
 		w.warm.done.Go(func() {
 			if err := s.warmUp(ctx); err == nil {
 				warmed()
-			} else if !errors.Is(err, context.Canceled) && s.Err() == nil {
+			} else if !errors.Is(err, context.Canceled) && !errors.Is(err, ErrUnavailable) {
 				s.fail(fmt.Errorf("warming: %w", err))
 			}
 		})
@@ -192,12 +193,27 @@ func (s *Store) warmUp(ctx context.Context) error {
 	})
 }
 
+// room waits while the disk is nearly full: warming is not what the reserve is
+// for.
+func (s *Store) room(ctx context.Context) error {
+	for s.full.Load() {
+		select {
+		case <-time.After(tick):
+		case <-ctx.Done():
+		}
+		if ctx.Err() != nil {
+			break
+		}
+	}
+	return ctx.Err()
+}
+
 // sweep rewrites every unit: without the leaves that nobody folds, with the
 // record that its state gives now.
 func (s *Store) sweep(ctx context.Context) error {
 	from := []byte{keyState}
 	for from != nil {
-		if err := ctx.Err(); err != nil {
+		if err := s.room(ctx); err != nil {
 			return err
 		}
 		err := s.do(ctx, func(w *writer) (err error) {
@@ -240,7 +256,7 @@ func (w *writer) sweepFrom(from []byte) (next []byte, err error) {
 // replay folds the log into the cold leaves, and makes them live.
 func (s *Store) replay(ctx context.Context) error {
 	for live := false; !live; {
-		if err := ctx.Err(); err != nil {
+		if err := s.room(ctx); err != nil {
 			return err
 		}
 		err := s.do(ctx, func(w *writer) (err error) {

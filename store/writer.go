@@ -36,10 +36,13 @@ type group struct {
 
 // writer is the state of the writer's goroutine: nobody else touches it.
 type writer struct {
-	s         *Store
-	nextEvent uint64
-	nextEntry uint64
-	nextRun   uint64
+	s          *Store
+	nextEvent  uint64
+	logBytes   int64 // of the events in the log
+	logChanged bool  // either changed in the current group
+	forgetting bool  // the log is still more than may be kept
+	nextEntry  uint64
+	nextRun    uint64
 
 	set     *rules.Set
 	program *segments.Program
@@ -91,7 +94,7 @@ func (s *Store) write() {
 				continue
 			}
 			s.commit(&op{do: (*writer).closeWindows})
-			if now := time.Now(); now.Sub(retained) >= retainEvery {
+			if now := time.Now(); s.w.forgetting || now.Sub(retained) >= retainEvery {
 				retained = now
 				s.commit(&op{do: (*writer).retain})
 			}
@@ -126,7 +129,7 @@ func (s *Store) commit(first *op) {
 	err := w.finish()
 	if err != nil {
 		s.fail(err)
-	} else if err = s.Err(); err == nil && !w.g.batch.Empty() {
+	} else if err = s.readable(); err == nil && !w.g.batch.Empty() {
 		err = s.db.ApplyNoSyncWait(w.g.batch, pebble.Sync)
 	}
 	if err != nil {
@@ -190,6 +193,7 @@ func (w *writer) begin() {
 	w.enrolled = map[enrolID]*enrolment{}
 	w.seen = map[string]bool{}
 	w.touched = map[*tracked]bool{}
+	w.logChanged = false
 }
 
 func (w *writer) run(o *op) {
@@ -218,6 +222,11 @@ func (w *writer) finish() error {
 			if err := b.Set(enrolKey(id.run, id.unit), enrolment, nil); err != nil {
 				return err
 			}
+		}
+	}
+	if w.logChanged {
+		if err := b.Set(metaKey("log"), w.appendLogMeta(nil), nil); err != nil {
+			return err
 		}
 	}
 	for t := range w.touched {
@@ -283,9 +292,10 @@ func (w *writer) broken(err error) error {
 }
 
 // do runs a change on the writer's goroutine and returns when it is on disk. If
-// ctx ends before, the change may be made all the same.
+// ctx ends before, the change may be made all the same. A disk that is nearly
+// full does not stop it: the reserve is for what must go on.
 func (s *Store) do(ctx context.Context, change func(*writer) error) error {
-	if err := s.Err(); err != nil {
+	if err := s.readable(); err != nil {
 		return err
 	}
 	done := make(chan error, 1)
@@ -335,14 +345,22 @@ func (s *Store) try(change func(*writer) error) bool {
 // change, are on disk. Repetitions are left out. On an error none was
 // appended, but for ErrUnavailable, which may leave it open.
 func (s *Store) Append(ctx context.Context, batch []*events.Event) error {
-	err := s.do(ctx, func(w *writer) error {
-		for _, e := range batch {
-			if err := w.append(e); err != nil {
-				return err
-			}
+	err := s.Err()
+	for _, e := range batch {
+		if err == nil && e.Visitor == "" {
+			err = fmt.Errorf("an event without a visitor: %s %q", e.Kind, e.Name)
 		}
-		return nil
-	})
+	}
+	if err == nil {
+		err = s.do(ctx, func(w *writer) error {
+			for _, e := range batch {
+				if err := w.append(e); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}
 	if err != nil {
 		s.counters.refused.Add(uint64(len(batch)))
 	}

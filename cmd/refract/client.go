@@ -151,7 +151,7 @@ func newRollbackCommand() *cobra.Command {
 			}
 			var errs []error
 			for _, r := range st.Rules {
-				if r.State == "live" || r.State == "warming" {
+				if r.State != "draft" && r.State != "rolled_back" {
 					errs = append(errs, c.change(cmd, r.Name, "rollback", why))
 				}
 			}

@@ -69,12 +69,15 @@ func newEdge(ctx context.Context, dir string, now func() time.Time, log *slog.Lo
 	e := &edge{dir: dir, now: now, log: log, loaded: set, meter: newMeter()}
 	e.closing, e.close = context.WithCancel(context.Background())
 	e.live.Store(set.Without(func(*rules.Rule) bool { return true })) // until the store has said what is stopped
-	e.store, err = store.Open(store.Options{
-		Dir: filepath.Join(set.Edge.Data, "store"), Log: log, Now: now, Stopped: e.stopped, Retain: set.Edge.Retain,
+	opened, err := store.Open(store.Options{
+		Dir: filepath.Join(set.Edge.Data, "store"), Log: log, Now: now, Stopped: e.stopped, Health: e.publish, Retain: set.Edge.Retain,
 	})
 	if err != nil {
 		return nil, err
 	}
+	e.publishing.Lock()
+	e.store = opened
+	e.publishing.Unlock()
 	if err := e.use(ctx, set); err != nil {
 		return nil, errors.Join(err, e.store.Close())
 	}
@@ -118,11 +121,20 @@ func (e *edge) use(ctx context.Context, set *rules.Set) error {
 	return nil
 }
 
-// publish makes live what is loaded and neither stopped nor warming. Every
-// change of any of these calls it afterwards.
+// publish makes live what is loaded and neither stopped nor warming, and nothing
+// while the store takes no writes. Every change of any of these calls it
+// afterwards.
 func (e *edge) publish() {
 	e.publishing.Lock()
 	defer e.publishing.Unlock()
+	if e.store == nil {
+		return // still opening it
+	}
+	if e.store.Err() != nil {
+		// What can't be measured is not served.
+		e.live.Store(e.loaded.Without(func(*rules.Rule) bool { return true }))
+		return
+	}
 	standings, warming := e.store.Standings(), e.store.Warming()
 	e.live.Store(e.loaded.Without(func(r *rules.Rule) bool {
 		s, known := standings[r.Name]
@@ -141,6 +153,11 @@ func (e *edge) stopped(s store.Stop) {
 		attrs = append(attrs, slog.Float64("ln_e", s.Verdict.LogE))
 	}
 	e.log.Warn("rolled back", attrs...)
+	e.publishing.Lock()
+	defer e.publishing.Unlock()
+	if e.closing.Err() != nil {
+		return
+	}
 	e.receipts.Go(func() {
 		select {
 		case <-time.After(receiptDelay):
@@ -253,7 +270,9 @@ func (e *edge) served(x *proxy.Exchange) {
 
 // shut ends the edge: what was handed over is on disk when it returns.
 func (e *edge) shut() error {
+	e.publishing.Lock()
 	e.close()
+	e.publishing.Unlock()
 	e.receipts.Wait()
 	return e.store.Close()
 }
