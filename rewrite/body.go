@@ -36,7 +36,7 @@ func (t *tracker) bodyStart(tok token) {
 		t.raw = name
 		t.noFrameset = true
 	case "template":
-		t.templates, t.templateSelect = 1, false
+		t.template, t.templateSelect = append(t.template, name), false
 	case "plaintext":
 		t.lose(Plaintext)
 

@@ -30,13 +30,13 @@ func (t *tracker) foreignEnd(name string) {
 	t.foreign = t.foreign[:last]
 }
 
-// templateStart is a start tag within a template. Its content has a tree of
-// its own, ended by the template's end tag whatever is open. So only what
-// keeps that from being seen matters: raw text, where it depends on the mode.
+// templateStart is a start tag within a template. Its content has a tree of its
+// own, and whatever is open there ends with it, but two things get out: raw
+// text, where it depends on the mode whether it is; and markers among the
+// active formatting elements, of which </template> clears one. So tags are
+// held to nest, and what may upset either is not followed.
 func (t *tracker) templateStart(tok token) {
 	switch tok.name {
-	case "template":
-		t.templates++
 	case "svg", "math":
 		if t.templateSelect {
 			t.lose(Template)
@@ -44,9 +44,7 @@ func (t *tracker) templateStart(tok token) {
 		if !tok.selfClosing {
 			t.foreign = append(t.foreign, tok.name)
 		}
-	case "select":
-		t.templateSelect = true
-	case "col", "colgroup", "frame", "frameset", "plaintext":
+	case "applet", "marquee", "object", "col", "colgroup", "frame", "frameset", "plaintext":
 		t.lose(Template)
 	case "iframe", "noembed", "noframes", "noscript", "style", "textarea", "title", "xmp":
 		if t.templateSelect {
@@ -55,13 +53,27 @@ func (t *tracker) templateStart(tok token) {
 		t.raw = tok.name
 	case "script":
 		t.raw = tok.name
+	case "area", "base", "basefont", "bgsound", "br", "embed", "hr", "image", "img", "input",
+		"keygen", "link", "meta", "param", "source", "track", "wbr":
+	default:
+		t.templateSelect = t.templateSelect || tok.name == "select"
+		t.template = append(t.template, tok.name)
 	}
 }
 
 func (t *tracker) templateEnd(name string) {
-	if name == "template" {
-		t.templates--
+	last := len(t.template) - 1
+	for last > 0 && t.template[last] != name && endIsOptional(t.template[last]) {
+		switch t.template[last] {
+		case "td", "th", "caption":
+			t.lose(Template)
+		}
+		last--
 	}
+	if t.template[last] != name {
+		t.lose(Template)
+	}
+	t.template = t.template[:last]
 }
 
 // selectStart is a start tag within a select. Parsers have long ignored most of

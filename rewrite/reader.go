@@ -33,7 +33,7 @@ type Reader struct {
 	out     []byte
 	handed  int
 	window  []byte
-	store   []byte // the array behind window
+	store   []byte // an array for window to begin in
 	scanned int
 	offset  int // of window in the page
 
@@ -152,7 +152,7 @@ func (r *Reader) step() {
 		return
 	}
 	t := &r.tracker
-	inert, foreign, inSelect := t.templates > 0, len(t.foreign) > 0, t.inSelect
+	inert, foreign, inSelect := len(t.template) > 0, len(t.foreign) > 0, t.inSelect
 	tok := readToken(r.z, kind, r.attribute)
 	t.take(r.z, tok)
 
@@ -261,8 +261,12 @@ func (r *Reader) feed(p []byte) (int, error) {
 		n += m
 	}
 	r.srcErr = err
-	r.window = append(append(r.store[:0], r.window...), p[:n]...)
-	r.store = r.window[:0]
+	if len(r.window) == 0 {
+		r.window = append(r.store[:0], p[:n]...)
+		r.store = r.window[:0]
+	} else {
+		r.window = append(r.window, p[:n]...)
+	}
 	if r.prelude && n > 0 {
 		r.prelude = false
 		if e, size, _ := markEncoding(p[:n]); size > 0 {

@@ -82,7 +82,7 @@ func TestSoup(t *testing.T) {
 	regions, swapped := 0, 0
 	for i := range n {
 		s := &soup{Rand: rand.New(rand.NewPCG(seed, uint64(i)))}
-		s.wild = float64(s.IntN(4)) * 0.06
+		s.wild = float64(s.IntN(8)) * 0.06
 		s.b.WriteString(s.pick([]string{"", "<!doctype html>", "<!doctype html><html><head><title>x</title></head><body>", "<body>"}))
 		s.write(5)
 		s.write(5)

@@ -94,7 +94,7 @@ func (t *tracker) tableStart(tok token) {
 	case "style", "script":
 		t.raw = name
 	case "template":
-		t.templates, t.templateSelect = 1, false
+		t.template, t.templateSelect = append(t.template, name), false
 	case "html", "head", "body", "frame", "frameset", "base", "meta", "link", "basefont", "bgsound",
 		"area", "br", "embed", "img", "image", "keygen", "wbr", "input", "param", "source", "track", "hr":
 		// Expelled, but nothing of them stays open.

@@ -30,9 +30,10 @@ func readToken(z *html.Tokenizer, kind html.TokenType, attribute string) token {
 		if raw[len(raw)-2] == '/' {
 			_, tok.selfClosing = scanTag(raw)
 		}
+		may := mayContain(raw, attribute)
 		name, more := z.TagName()
 		tok.name = atom.String(name)
-		for more {
+		for more && (may || tok.name == "template") {
 			var key, value []byte
 			key, value, more = z.TagAttr()
 			switch string(key) { // duplicates are dropped by the tokenizer
@@ -49,6 +50,20 @@ func readToken(z *html.Tokenizer, kind html.TokenType, attribute string) token {
 		tok.raw = z.Raw()
 	}
 	return tok
+}
+
+// mayContain says whether a tag could have the attribute; it spares most tags
+// the decoding of their attributes.
+func mayContain(tag []byte, attribute string) bool {
+	if attribute == "" {
+		return false
+	}
+	for i := 0; i+len(attribute) <= len(tag); i++ {
+		if tag[i]|0x20 == attribute[0]|0x20 && bytes.EqualFold(tag[i:i+len(attribute)], []byte(attribute)) {
+			return true
+		}
+	}
+	return false
 }
 
 // scanTag walks the tag that b begins with, by the tokenizer states of the
@@ -113,7 +128,9 @@ func complete(b []byte) bool {
 			return size > 0
 		case bytes.HasPrefix(b, []byte("<!--")):
 			return bytes.Contains(b[2:], []byte("-->"))
-		case c == '!', c == '?', c == '/' && len(b) > 2:
+		case c == '!' && len(b) < 4, c == '/' && len(b) < 3: // it may still become anything
+			return false
+		case c == '!', c == '?', c == '/':
 			return bytes.IndexByte(b[2:], '>') >= 0
 		}
 	}

@@ -37,7 +37,7 @@ type tracker struct {
 	// Rather than as open elements, these are followed as what they are.
 	raw            string   // the element whose end tag the tokenizer gives next, text aside
 	foreign        []string // open elements from the outermost svg or math on
-	templates      int      // templates open
+	template       []string // open elements from the outermost template on
 	templateSelect bool     // a select was opened in the template
 	inSelect       bool
 
@@ -73,7 +73,7 @@ func (t *tracker) take(z *html.Tokenizer, tok token) {
 		t.end(tok.name)
 	}
 	t.begun = t.begun || tok.kind != html.CommentToken && (tok.kind != html.TextToken || skipSpace(tok.raw, 0) < len(tok.raw))
-	if len(t.open)+len(t.foreign) > maxDepth {
+	if len(t.open)+len(t.foreign)+len(t.template) > maxDepth {
 		t.lose(TooDeep)
 	}
 }
@@ -88,7 +88,7 @@ func (t *tracker) text(raw []byte) {
 	switch {
 	case t.raw != "":
 		t.rawText(raw)
-	case t.templates > 0, t.inSelect, len(t.foreign) > 0:
+	case len(t.template) > 0, t.inSelect, len(t.foreign) > 0:
 	case t.inTable():
 		t.tableText(raw)
 	case len(bytes.Trim(raw, "\x00")) > 0:
@@ -109,7 +109,7 @@ func (t *tracker) rawText(raw []byte) {
 		}
 	case "noscript":
 		in := t.clone()
-		in.templates = 0
+		in.template = nil
 		in.push("noscript")
 		if depth := len(in.open); !in.run(raw) || len(in.open) != depth || in.pending() {
 			t.lose(Noscript)
@@ -138,14 +138,14 @@ func (t *tracker) run(piece []byte) bool {
 		}
 	}
 	return z.Next() == html.EndTagToken && string(z.Raw()) == after &&
-		t.raw == "" && len(t.foreign) == 0 && t.templates == 0 && !t.inSelect
+		t.raw == "" && len(t.foreign) == 0 && len(t.template) == 0 && !t.inSelect
 }
 
 func (t *tracker) start(tok token) {
 	switch {
 	case len(t.foreign) > 0:
 		t.foreignStart(tok)
-	case t.templates > 0:
+	case len(t.template) > 0:
 		t.templateStart(tok)
 	case t.inSelect:
 		t.selectStart(tok.name)
@@ -165,7 +165,7 @@ func (t *tracker) end(name string) {
 		t.raw = ""
 	case len(t.foreign) > 0:
 		t.foreignEnd(name)
-	case t.templates > 0:
+	case len(t.template) > 0:
 		t.templateEnd(name)
 	case t.inSelect:
 		t.selectEnd(name)
@@ -179,7 +179,8 @@ func (t *tracker) end(name string) {
 // clone gives a tracker that goes its own way from here.
 func (t *tracker) clone() *tracker {
 	c := *t
-	c.open, c.active, c.foreign = slices.Clone(t.open), slices.Clone(t.active), slices.Clone(t.foreign)
+	c.open, c.active = slices.Clone(t.open), slices.Clone(t.active)
+	c.foreign, c.template = slices.Clone(t.foreign), slices.Clone(t.template)
 	return &c
 }
 
