@@ -1,7 +1,6 @@
 package proxy
 
 import (
-	"bytes"
 	"net/http"
 	"strings"
 	"time"
@@ -90,17 +89,18 @@ func pathOf(r *http.Request) string {
 // others. It is told by its own words alone: this is about counting people,
 // not about keeping anyone out.
 func bot(userAgent string) bool {
-	if userAgent == "" {
-		return false
-	}
-	ua := bytes.ToLower([]byte(userAgent))
-	for _, word := range [...]string{"bot", "crawl", "spider", "slurp", "facebookexternalhit", "bingpreview", "lighthouse", "pingdom", "uptime"} {
-		if bytes.Contains(ua, []byte(word)) {
-			return true
+	for i := range len(userAgent) {
+		first := userAgent[i] | 0x20 // the small letter, where it is one
+		for _, word := range botWords {
+			if word[0] == first && len(userAgent)-i >= len(word) && strings.EqualFold(userAgent[i:i+len(word)], word) {
+				return true
+			}
 		}
 	}
 	return false
 }
+
+var botWords = [...]string{"bot", "crawl", "spider", "slurp", "facebookexternalhit", "bingpreview", "lighthouse", "pingdom", "uptime"}
 
 func prefetch(r *http.Request) bool {
 	for _, h := range [...]string{"Sec-Purpose", "Purpose", "X-Moz"} {

@@ -73,11 +73,9 @@ func (p *Proxy) change(x *Exchange, resp *http.Response) {
 	}
 	plan := rewrite.Plan{Attribute: x.set.Edge.Attribute, ContentType: resp.Header.Get("Content-Type")}
 	for _, d := range x.Decision {
-		s := rewrite.Surface{Name: d.Rule.Surface.Name}
-		if d.Arm == rules.Treatment {
-			s.Replace, s.HTML = true, d.Rule.Response.HTML
-		}
-		plan.Surfaces = append(plan.Surfaces, s)
+		plan.Surfaces = append(plan.Surfaces, rewrite.Surface{
+			Name: d.Rule.Surface.Name, HTML: d.Rule.Response.HTML, Replace: d.Arm == rules.Treatment,
+		})
 	}
 	x.body = &page{origin: resp.Body, html: rewrite.NewReader(resp.Body, plan)}
 	resp.Body = x.body

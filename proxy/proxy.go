@@ -150,7 +150,7 @@ func (p *Proxy) decide(x *Exchange) {
 	if len(x.set.Edge.Events) == 0 && len(x.set.Live()) == 0 && len(x.set.Edge.Identity.Traits) == 0 {
 		return
 	}
-	if r.Header.Get("Sec-GPC") == "1" {
+	if r.Header.Get("Sec-Gpc") == "1" {
 		x.skip(ReasonGPC)
 		return
 	}

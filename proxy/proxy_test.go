@@ -154,6 +154,25 @@ func TestBothArmsByTheSameCode(t *testing.T) {
 	}
 }
 
+// TestArmsAreExposedAlike: what could be swapped is decided alike where the new
+// content has a say in it.
+func TestArmsAreExposedAlike(t *testing.T) {
+	for _, page := range []string{
+		cardPage,
+		"<p>\n<div data-surface=\"project-home.card\">old</div>\n</p>",
+		"<a href=x><div data-surface=\"project-home.card\">old</div></a>",
+		"<div data-surface=\"project-home.card\">unclosed",
+	} {
+		edge, s, p := front(t, pageWith(page))
+		for _, arm := range []rules.Arm{rules.Treatment, rules.Control} {
+			do(t, "GET", edge+"/projects/7", "Cookie", "user="+s.member(p, "invite-teammate", arm))
+		}
+		if a, b := fmt.Sprint(s.exchanges[0].Sightings), fmt.Sprint(s.exchanges[1].Sightings); a != b || len(s.exposures) == 1 {
+			t.Errorf("%q: treatment finds %s, control %s; exposures %+v", page, a, b, s.exposures)
+		}
+	}
+}
+
 func TestNoExposureWithoutTheSurface(t *testing.T) {
 	edge, s, p := front(t, pageWith("<html><body>no card today</body></html>"))
 	for _, arm := range []rules.Arm{rules.Treatment, rules.Control} {

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -12,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -28,8 +30,13 @@ var update = flag.Bool("update", false, "rewrite golden files")
 // The test binary is the command, with one addition: a clock that a test can
 // put forward by writing a duration to a file.
 func TestMain(m *testing.M) {
-	if os.Getenv("REFRACT_TEST_MAIN") == "1" {
+	switch os.Getenv("REFRACT_TEST_MAIN") {
+	case "1":
 		os.Exit(testMain())
+	case "origin":
+		os.Exit(benchOrigin())
+	case "bare":
+		os.Exit(benchBare())
 	}
 	testscript.Main(m, map[string]func(){"refract": func() { os.Exit(testMain()) }})
 }
@@ -40,6 +47,9 @@ func testMain() int {
 
 // shiftedClock is the machine's clock put forward by what the file says.
 func shiftedClock(file string) func() time.Time {
+	if file == "" {
+		return time.Now
+	}
 	return func() time.Time {
 		if b, err := os.ReadFile(file); err == nil {
 			if d, err := time.ParseDuration(string(b)); err == nil {
@@ -51,12 +61,35 @@ func shiftedClock(file string) func() time.Time {
 }
 
 func TestScripts(t *testing.T) {
-	testscript.Run(t, testscript.Params{Dir: "testdata/script", UpdateScripts: *update})
+	testscript.Run(t, testscript.Params{
+		Dir: "testdata/script", UpdateScripts: *update,
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits},
+	})
+}
+
+// exits is "exits CODE ARGS...": refract run with these arguments ends with
+// exactly this exit status. stdout and stderr check what it printed.
+func exits(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 1 {
+		ts.Fatalf("usage: exits CODE ARGS...")
+	}
+	err := ts.Exec("refract", args[1:]...)
+	var exit *exec.ExitError
+	code := 0
+	switch {
+	case errors.As(err, &exit):
+		code = exit.ExitCode()
+	case err != nil:
+		ts.Fatalf("refract: %v", err)
+	}
+	if strconv.Itoa(code) != args[0] {
+		ts.Fatalf("refract %s: exit status %d, want %s", strings.Join(args[1:], " "), code, args[0])
+	}
 }
 
 // refract is a running refract serve.
 type refract struct {
-	t     *testing.T
+	t     testing.TB
 	dir   string // with site, data and the clock's file
 	cmd   *exec.Cmd
 	edge  string // base URL of the visitors' listener
@@ -70,7 +103,7 @@ type refract struct {
 
 // newSite copies a site directory and points it at an origin, with ports of
 // the system's choice.
-func newSite(t *testing.T, from, origin string) string {
+func newSite(t testing.TB, from, origin string) string {
 	t.Helper()
 	dir := t.TempDir()
 	if err := os.CopyFS(filepath.Join(dir, "site"), os.DirFS(from)); err != nil {
@@ -91,7 +124,7 @@ func newSite(t *testing.T, from, origin string) string {
 	return dir
 }
 
-func editFile(t *testing.T, name string, edit func(string) string) {
+func editFile(t testing.TB, name string, edit func(string) string) {
 	t.Helper()
 	b, err := os.ReadFile(name)
 	if err != nil {
@@ -108,11 +141,17 @@ func editFile(t *testing.T, name string, edit func(string) string) {
 
 // start starts refract serve on a directory of newSite and returns when it
 // serves. It is killed at the end of the test if it still runs.
-func start(t *testing.T, dir string) *refract {
+func start(t testing.TB, dir string) *refract {
+	t.Helper()
+	return startIn(t, dir, "REFRACT_TEST_CLOCK="+filepath.Join(dir, "clock"))
+}
+
+// startIn is start with variables of the environment.
+func startIn(t testing.TB, dir string, env ...string) *refract {
 	t.Helper()
 	r := &refract{t: t, dir: dir, ended: make(chan error, 1)}
 	r.cmd = exec.Command(os.Args[0], "serve", "--site", filepath.Join(dir, "site"))
-	r.cmd.Env = append(os.Environ(), "REFRACT_TEST_MAIN=1", "REFRACT_TEST_CLOCK="+filepath.Join(dir, "clock"))
+	r.cmd.Env = append(append(os.Environ(), "REFRACT_TEST_MAIN=1"), env...)
 	stderr, err := r.cmd.StderrPipe()
 	if err != nil {
 		t.Fatal(err)
