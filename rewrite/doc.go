@@ -47,18 +47,21 @@
 // meta) leaves the region alone. The new content is held to the same rule, in
 // the same place of the page; and after it the parser must stand exactly where
 // it stood after the old one, so that nothing beyond the region can change.
+// That includes whether a frameset could still replace the body: on a page with
+// no body tag and no text before the region, both contents must rule it out, as
+// any text or image does.
 //
 // # Charsets
 //
 // In the order of the standard: byte order mark, Content-Type, meta within the
-// first 1024 bytes, else windows-1252. On a UTF-8 page new content goes in as it is, on any other
-// whose ASCII bytes are ASCII with numeric character references. UTF-16,
-// ISO-2022-JP, the replacement encoding and labels unknown pass untouched. The
-// meta is looked for only in what precedes the first wanted region, so nothing
-// waits for it; where the charset is not certain, an escape byte (it could
-// switch to a code in which '<' is no '<') stops the rewriting. In the
-// multi-byte charsets that remain (Shift_JIS, Big5, EUC, GBK, GB18030) no
-// second byte is any of <>&"'=/ or white space, and a decoder gives an ASCII byte back after a
-// broken sequence, so markup is found byte by byte. A surface name with other
-// than ASCII characters is matched as UTF-8.
+// first 1024 bytes, else windows-1252. On a UTF-8 page new content goes in as
+// it is, on any other whose ASCII bytes are ASCII with numeric character
+// references. UTF-16, ISO-2022-JP, the replacement encoding and labels unknown
+// pass untouched. The meta is looked for only in what precedes the first wanted
+// region, so nothing waits for it; where the charset is not certain, an escape
+// byte (it could switch to a code in which '<' is no '<') stops the rewriting.
+// In the multi-byte charsets that remain (Shift_JIS, Big5, EUC, GBK, GB18030)
+// no second byte is any of <>&"'=/ or white space, and a decoder gives an ASCII
+// byte back after a broken sequence, so markup is found byte by byte. A surface
+// name with other than ASCII characters is matched as UTF-8.
 package rewrite

@@ -41,7 +41,8 @@ type Surface struct {
 
 	// HTML is the inner content to put in, as UTF-8. It takes part in the
 	// decision whether a region can be swapped, so the control arm must be given
-	// the same as the treatment arm.
+	// the same as the treatment arm. Nil, without Replace: the region is only
+	// looked for, and its own end alone decides.
 	HTML []byte
 }
 

@@ -93,7 +93,7 @@ func TestMaxRegion(t *testing.T) {
 		for size, reason := range map[int]rewrite.Reason{most: "", most + 1: rewrite.TooLarge} {
 			for _, content := range []string{strings.Repeat("x", size), strings.Repeat("x", size-8) + "<p>x</p>", "<p>x</p>" + strings.Repeat("x", size-8)} {
 				page := "<body><div data-surface=x0>" + content + "</div><div data-surface=x1></div>"
-				got, saw := rewriteChunked(t, page, plan)
+				got, saw := rewriteOnce(t, chunked{strings.NewReader(page), 1000, nil}, plan)
 				want := strings.Replace(page, "x1>", "x1>new", 1)
 				if reason == "" {
 					want = strings.Replace(want, content, "new", 1)

@@ -108,7 +108,11 @@ func (r *Reader) finish(tok token, size int) {
 // content gives what is to be put into a region that has just been closed, or
 // the reason why it can't. It must leave the parser as the old content did.
 func (r *Reader) content(g *region) ([]byte, Reason) {
-	content := r.surfaces[g.surface].HTML
+	s := &r.surfaces[g.surface]
+	content := s.HTML
+	if content == nil && !s.Replace {
+		return nil, "" // only looked for
+	}
 	t := r.tracker.clone()
 	t.noFrameset = g.noFrameset
 	e := t.push(g.element.name)

@@ -55,6 +55,9 @@ type element struct {
 // take moves the tracker over a token. z is where it came from, told where the
 // standard's tokenizer would not be in a raw text state.
 func (t *tracker) take(z *html.Tokenizer, tok token) {
+	if !plainName(tok.name) {
+		t.lose(Ambiguous)
+	}
 	switch tok.kind {
 	case html.TextToken:
 		t.text(tok.raw)

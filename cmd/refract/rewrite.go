@@ -19,7 +19,7 @@ func newRewriteCommand() *cobra.Command {
 		Short: "Swap regions of a page on disk or on standard input, to standard output",
 		Long: "Swap regions of a page on disk or on standard input, to standard output.\n\n" +
 			"What became of each surface is told on standard error. FILE is the region's new content;\n" +
-			"an empty FILE (--set NAME=) only looks for the region, as in the control arm.",
+			"an empty FILE (--set NAME=) only looks for the region.",
 		Args: usage(cobra.MaximumNArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			plan, err := rewritePlan(sets)
