@@ -31,15 +31,16 @@ type Exchange struct {
 	// Treated says that a region of this response was swapped.
 	Treated bool
 
-	began    time.Time // by the machine's clock
-	set      *rules.Set
-	path     string // as the origin sees it
-	sent     *clientBody
-	who      identity
-	mint     string // the first-party id to set if this is a page
-	body     *page
-	upgraded bool
-	touched  bool // a rule could apply on this page, for somebody
+	began      time.Time // by the machine's clock
+	set        *rules.Set
+	path       string // as the origin sees it
+	sent       *clientBody
+	who        identity
+	unfit      Reason // why who is empty on purpose
+	recognised bool   // who or unfit is filled in
+	body       *page
+	upgraded   bool
+	touched    bool // a rule could apply on this page, for somebody
 }
 
 // Reason says why a page went through untouched.

@@ -161,7 +161,10 @@ func (p *Proxy) learnTraits(x *Exchange, h http.Header) {
 	for _, s := range x.set.Edge.Identity.Traits {
 		v := h.Get(s.Name)
 		h.Del(s.Name)
-		if v == "" || x.who.visitor == "" || !p.traits.news(x.who.visitor, v) {
+		if v == "" {
+			continue
+		}
+		if p.recognise(x); x.who.visitor == "" || !p.traits.news(x.who.visitor, v) {
 			continue
 		}
 		if traits := parseTraits(v); len(traits) > 0 {

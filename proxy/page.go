@@ -3,7 +3,6 @@ package proxy
 import (
 	"io"
 	"log/slog"
-	"mime"
 	"net"
 	"net/http"
 	"runtime/debug"
@@ -26,11 +25,14 @@ func (p *Proxy) answer(resp *http.Response) error {
 		resp.Header["Via"] = append(resp.Header["Via"], via)
 		return nil
 	}
-	if !x.touched && x.mint == "" && len(x.set.Edge.Identity.Traits) == 0 {
+	document := resp.StatusCode == http.StatusOK && isHTML(resp.Header)
+	if !x.touched && (!document || len(x.set.Live()) == 0) && len(x.set.Edge.Identity.Traits) == 0 {
 		return nil
 	}
 	as := *resp
-	as.Header = resp.Header.Clone()
+	if x.touched || len(x.set.Edge.Identity.Traits) > 0 { // else at most a cookie is added
+		as.Header = resp.Header.Clone()
+	}
 	defer func() {
 		if v := recover(); v != nil {
 			p.Log.Error("changing a response failed: it is served as the app made it", slog.Any("panic", v), slog.String("stack", string(debug.Stack())))
@@ -38,19 +40,20 @@ func (p *Proxy) answer(resp *http.Response) error {
 			x.Decision, x.body, x.Passthrough = nil, nil, ReasonInternal
 		}
 	}()
-	p.change(x, resp)
+	p.change(x, resp, document)
 	return nil
 }
 
 // change does what is to be done to a response.
-func (p *Proxy) change(x *Exchange, resp *http.Response) {
+func (p *Proxy) change(x *Exchange, resp *http.Response, document bool) {
 	if len(x.set.Edge.Identity.Traits) > 0 {
 		p.learnTraits(x, resp.Header)
 	}
-	document := resp.StatusCode == http.StatusOK && isHTML(resp.Header)
-	if x.mint != "" && document && !sharedCacheable(resp.Header) {
-		resp.Header.Add("Set-Cookie", firstPartyCookie(x.mint))
-		x.who.visitor = x.mint
+	if document && len(x.set.Live()) > 0 && x.Request.Method == http.MethodGet && !sharedCacheable(resp.Header) {
+		if p.recognise(x); x.who.mayMint {
+			x.who.visitor = newID()
+			resp.Header.Add("Set-Cookie", firstPartyCookie(x.who.visitor))
+		}
 	}
 	if x.touched && (document || resp.StatusCode == http.StatusNotModified) {
 		// Also where nothing was decided for this visitor: a shared cache must
@@ -111,12 +114,8 @@ func isHTML(h http.Header) bool {
 	if len(v) != 1 {
 		return false
 	}
-	t, _, err := mime.ParseMediaType(v[0])
-	if err != nil { // a media type is sound even if its parameters aren't
-		t, _, _ = strings.Cut(v[0], ";")
-		t = strings.ToLower(strings.TrimSpace(t))
-	}
-	return t == "text/html"
+	t, _, _ := strings.Cut(v[0], ";") // sound even if its parameters aren't
+	return strings.EqualFold(strings.TrimSpace(t), "text/html")
 }
 
 // private keeps a response out of shared caches, and has browsers ask again.

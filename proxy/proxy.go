@@ -146,24 +146,13 @@ func (p *Proxy) decide(x *Exchange) {
 		}
 	}()
 	r := x.Request
-	x.touched = x.set.Touches(x.path)
-	if len(x.set.Edge.Events) == 0 && len(x.set.Live()) == 0 && len(x.set.Edge.Identity.Traits) == 0 {
+	if x.touched = x.set.Touches(x.path); !x.touched {
 		return
 	}
-	if r.Header.Get("Sec-Gpc") == "1" {
-		x.skip(ReasonGPC)
-		return
-	}
-	if bot(r.UserAgent()) {
-		x.skip(ReasonBot)
-		return
-	}
-	x.who = p.identify(x.set, r)
-	if x.who.mayMint && len(x.set.Live()) > 0 && r.Method == http.MethodGet {
-		x.mint = newID()
-	}
+	p.recognise(x)
 	switch {
-	case !x.touched:
+	case x.unfit != "":
+		x.skip(x.unfit)
 	case r.Method != http.MethodGet && r.Method != http.MethodHead:
 		x.skip(ReasonMethod)
 	case prefetch(r):
@@ -175,6 +164,21 @@ func (p *Proxy) decide(x *Exchange) {
 	default:
 		x.Decision = x.set.Decide(x.path, p.subject(x), x.Start)
 	}
+}
+
+// recognise fills in who asks, or why they are not to be known. It is called
+// where that matters, which it does not for most of what a page is made of.
+func (p *Proxy) recognise(x *Exchange) {
+	switch {
+	case x.recognised:
+	case x.Request.Header.Get("Sec-Gpc") == "1":
+		x.unfit = ReasonGPC
+	case bot(x.Request.UserAgent()):
+		x.unfit = ReasonBot
+	default:
+		x.who = p.identify(x.set, x.Request)
+	}
+	x.recognised = true
 }
 
 // subject looks up who the request is from. A visitor without an account of
@@ -324,24 +328,25 @@ func (p *Proxy) report(x *Exchange) {
 			})
 		}
 	}
-	if x.who.visitor == "" || x.Status == 0 || x.ClientGone || x.OriginError != nil {
+	if x.Status == 0 || x.ClientGone || x.OriginError != nil {
 		return // an answer of ours is nothing that a visitor did
 	}
-	p.link(x, end)
 	list := x.set.Edge.Events
-	if len(list) == 0 {
-		return
-	}
 	seen := events.Exchange{
 		Method: x.Request.Method, Path: x.path, RawQuery: x.Request.URL.RawQuery,
 		Status: x.Status, At: end,
 	}
 	for i := range list {
-		if e, ok := list[i].Match(&seen); ok {
+		e, ok := list[i].Match(&seen)
+		if !ok {
+			continue
+		}
+		if p.recognise(x); x.who.visitor != "" {
 			e.Visitor, e.Account = x.who.visitor, x.who.account
 			p.Observe(&e)
 		}
 	}
+	p.link(x, end)
 }
 
 // buffers is ReverseProxy's pool of copying buffers.

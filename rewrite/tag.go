@@ -2,7 +2,6 @@ package rewrite
 
 import (
 	"bytes"
-	"strings"
 	"unicode/utf8"
 
 	"golang.org/x/net/html"
@@ -54,9 +53,9 @@ func readToken(z *html.Tokenizer, kind html.TokenType, attribute string) token {
 	return tok
 }
 
-// plainName says whether a tag's name is the same to all. In others NULs and
-// broken characters become U+FFFD, which makes equal what isn't.
-func plainName(name string) bool { return strings.IndexByte(name, 0) < 0 && utf8.ValidString(name) }
+// plainName says whether a tag's name is the same to all. A browser's decoder
+// makes any broken character U+FFFD, and so equal what isn't.
+func plainName(name string) bool { return utf8.ValidString(name) }
 
 // mayContain says whether a tag could have the attribute; it spares most tags
 // the decoding of their attributes.
