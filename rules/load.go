@@ -20,7 +20,7 @@ import (
 func Load(dir string) (*Set, error) {
 	switch info, err := os.Stat(dir); {
 	case errors.Is(err, fs.ErrNotExist):
-		return nil, fmt.Errorf("site directory %s does not exist: %w", dir, err)
+		return nil, fmt.Errorf("site directory %s: %w\nhint: refract init %s writes one, --site says where another is", dir, fs.ErrNotExist, dir)
 	case err != nil:
 		return nil, fmt.Errorf("site directory %s: %w", dir, err)
 	case !info.IsDir():

@@ -34,7 +34,7 @@ func newInitCommand() *cobra.Command {
 func newCheckCommand() *cobra.Command {
 	var origin string
 	cmd := &cobra.Command{
-		Use:   "check [DIR] [--origin URL...]",
+		Use:   "check [DIR] [--origin URL]",
 		Short: "Validate a site directory and print each rule's sentence",
 		Long: "Validate a site directory and print each rule's sentence.\n\n" +
 			"With --origin, pages are fetched from there too, and which surfaces are on them is printed.",
@@ -50,7 +50,7 @@ func newCheckCommand() *cobra.Command {
 			for _, r := range set.Rules {
 				cmd.Printf("%s (%s): %s\n", r.Name, r.State, r.Sentence())
 			}
-			cmd.Printf("revision %s: %d segments, %d surfaces, %d rules\n", set.Revision, len(set.Segments), len(set.Surfaces), len(set.Rules))
+			cmd.Printf("revision %s; segments: %d, surfaces: %d, rules: %d\n", set.Revision, len(set.Segments), len(set.Surfaces), len(set.Rules))
 			if origin == "" {
 				return nil
 			}
