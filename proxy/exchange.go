@@ -111,3 +111,20 @@ func prefetch(r *http.Request) bool {
 	}
 	return false
 }
+
+// mayBePage says whether the answer could be a page that somebody looks at.
+// Where no surface says on which pages it is, assets and downloads must not be
+// taken for one. A part is asked for of a page only by who says so.
+func mayBePage(r *http.Request) bool {
+	part := r.Header["Range"] != nil
+	switch r.Header.Get("Sec-Fetch-Dest") {
+	case "document", "iframe", "frame":
+		return true
+	case "empty":
+		return !part
+	case "":
+		accept := r.Header.Get("Accept")
+		return strings.Contains(accept, "text/html") || !part && (accept == "" || strings.Contains(accept, "*/*"))
+	}
+	return false
+}

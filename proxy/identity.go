@@ -35,7 +35,7 @@ type identity struct {
 }
 
 // identify reads the identity sources, in order: the first that has an id
-// gives the visitor, the next other one is known to be the same browser.
+// gives the visitor; a first-party id beside it is the same browser's.
 func (p *Proxy) identify(set *rules.Set, r *http.Request) identity {
 	var id identity
 	firstParty := false
@@ -43,7 +43,7 @@ func (p *Proxy) identify(set *rules.Set, r *http.Request) identity {
 		var v string
 		if s.Kind == "first-party" {
 			firstParty = true
-			v = validID(cookieValue(r.Header, FirstPartyCookie))
+			v = firstPartyID(cookieValue(r.Header, FirstPartyCookie))
 		} else {
 			v = readSource(s, r.Header)
 		}
@@ -51,7 +51,8 @@ func (p *Proxy) identify(set *rules.Set, r *http.Request) identity {
 		case v == "" || v == id.visitor:
 		case id.visitor == "":
 			id.visitor = v
-		case id.anonymous == "":
+		case s.Kind == "first-party":
+			// Only an id that nobody can guess: what is merged is merged for good.
 			id.anonymous = v
 		}
 	}
@@ -121,6 +122,14 @@ func stripCookie(h http.Header, name string) {
 	} else {
 		h["Cookie"] = lines
 	}
+}
+
+// firstPartyID returns the id, or nothing if newID did not make it.
+func firstPartyID(s string) string {
+	if b, err := base64.RawURLEncoding.DecodeString(s); err != nil || len(b) != 16 {
+		return ""
+	}
+	return s
 }
 
 // newID returns 128 random bits.

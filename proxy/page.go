@@ -49,16 +49,16 @@ func (p *Proxy) change(x *Exchange, resp *http.Response, document bool) {
 	if len(x.set.Edge.Identity.Traits) > 0 {
 		p.learnTraits(x, resp.Header)
 	}
+	if x.touched && (document || resp.StatusCode == http.StatusNotModified) {
+		// Also where nothing was decided for this visitor: a shared cache must
+		// not serve what one visitor gets to another.
+		private(resp.Header)
+	}
 	if document && len(x.set.Live()) > 0 && x.Request.Method == http.MethodGet && !sharedCacheable(resp.Header) {
 		if p.recognise(x); x.who.mayMint {
 			x.who.visitor = newID()
 			resp.Header.Add("Set-Cookie", firstPartyCookie(x.who.visitor))
 		}
-	}
-	if x.touched && (document || resp.StatusCode == http.StatusNotModified) {
-		// Also where nothing was decided for this visitor: a shared cache must
-		// not serve what one visitor gets to another.
-		private(resp.Header)
 	}
 	if len(x.Decision) == 0 {
 		return
@@ -136,11 +136,17 @@ func private(h http.Header) {
 // sharedCacheable says whether the origin allows shared caches to store the
 // response: then a cookie of one visitor must not be on it.
 func sharedCacheable(h http.Header) bool {
+	for _, name := range [...]string{"Surrogate-Control", "Cdn-Cache-Control", "Cloudflare-Cdn-Cache-Control"} {
+		if len(h[name]) > 0 {
+			return true
+		}
+	}
 	cc := h["Cache-Control"]
 	if hasToken(cc, "private") || hasToken(cc, "no-store") || hasToken(cc, "no-cache") {
 		return false
 	}
-	return hasToken(cc, "public") || hasToken(cc, "s-maxage") || hasToken(cc, "max-age") || len(h["Surrogate-Control"]) > 0 || len(h["Cdn-Cache-Control"]) > 0
+	return hasToken(cc, "public") || hasToken(cc, "s-maxage") || hasToken(cc, "max-age") ||
+		len(h["Expires"]) > 0 || len(h["Last-Modified"]) > 0 // heuristic freshness: RFC 9111, 4.2.2
 }
 
 // hasToken says whether a list header has a directive.

@@ -146,7 +146,7 @@ func (p *Proxy) decide(x *Exchange) {
 		}
 	}()
 	r := x.Request
-	if x.touched = x.set.Touches(x.path); !x.touched {
+	if x.touched = mayBePage(r) && x.set.Touches(x.path); !x.touched {
 		return
 	}
 	p.recognise(x)
@@ -300,18 +300,22 @@ func (p *Proxy) finish(x *Exchange, out *writer) {
 	}
 	p.report(x)
 	if p.Done != nil {
+		defer p.survive("reporting an exchange")
 		p.Done(x)
+	}
+}
+
+// survive, deferred, keeps a panic of ours from costing the visitor's page.
+func (p *Proxy) survive(what string) {
+	if v := recover(); v != nil {
+		p.Log.Error(what+" failed", slog.Any("panic", v), slog.String("stack", string(debug.Stack())))
 	}
 }
 
 // report hands on exposures and observed events. A panic in it costs them, not
 // the visitor's page.
 func (p *Proxy) report(x *Exchange) {
-	defer func() {
-		if v := recover(); v != nil {
-			p.Log.Error("reporting an exchange failed", slog.Any("panic", v), slog.String("stack", string(debug.Stack())))
-		}
-	}()
+	defer p.survive("handing on what happened")
 	end := p.Now()
 	if x.body != nil {
 		for i, d := range x.Decision {

@@ -308,6 +308,24 @@ func TestTouchedPageIsPrivateForEveryone(t *testing.T) {
 	}
 }
 
+func TestAssetsAreNoPages(t *testing.T) {
+	var got http.Header
+	edge, s, p := front(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		got = r.Header.Clone()
+		w.Header().Set("Cache-Control", "public, immutable")
+		w.WriteHeader(http.StatusNotModified)
+	}))
+	v := s.member(p, "invite-teammate", rules.Treatment)
+	for _, header := range [][]string{
+		{"Sec-Fetch-Dest", "script"}, {"Accept", "image/webp,image/*"}, {"Accept", "*/*", "Range", "bytes=0-9"}, {"Sec-Fetch-Dest", "empty", "Range", "bytes=0-9"},
+	} {
+		resp, _ := do(t, "GET", edge+"/projects/7", append(header, "Cookie", "user="+v, "If-None-Match", `"a"`)...)
+		if got.Get("If-None-Match") == "" || resp.Header.Get("Cache-Control") != "public, immutable" {
+			t.Errorf("%v: the origin is asked with %v, the answer is %v", header, got, resp.Header)
+		}
+	}
+}
+
 func TestHeadIsAsGetWouldBe(t *testing.T) {
 	edge, s, p := front(t, pageWith(cardPage, "ETag", `"a"`, "Content-Length", fmt.Sprint(len(cardPage))))
 	v := s.member(p, "invite-teammate", rules.Treatment)
@@ -327,7 +345,7 @@ func TestConditionalAndRangeRequestsOfTreatedPages(t *testing.T) {
 		pageWith(cardPage, "ETag", `"a"`).ServeHTTP(w, r)
 	}))
 	v := s.member(p, "invite-teammate", rules.Treatment)
-	do(t, "GET", edge+"/projects/7", "Cookie", "user="+v, "If-None-Match", `"a"`, "If-Modified-Since", "Mon, 23 Nov 2026 00:00:00 GMT", "Range", "bytes=0-3", "If-Range", `"a"`, "Accept-Encoding", "gzip")
+	do(t, "GET", edge+"/projects/7", "Cookie", "user="+v, "If-None-Match", `"a"`, "If-Modified-Since", "Mon, 23 Nov 2026 00:00:00 GMT", "Range", "bytes=0-3", "If-Range", `"a"`, "Accept-Encoding", "gzip", "Accept", "text/html")
 	for _, name := range []string{"If-None-Match", "If-Modified-Since", "Range", "If-Range"} {
 		if got.Get(name) != "" {
 			t.Errorf("the origin is asked with %s", name)
@@ -382,9 +400,23 @@ func TestFirstPartyID(t *testing.T) {
 		t.Errorf("what is known is told again: %+v", s.events[1:])
 	}
 
-	edge, _, _ = front(t, pageWith(cardPage, "Cache-Control", "public, max-age=60"))
-	if resp, _ := do(t, "GET", edge+"/cached"); cookie(resp) != "" {
-		t.Error("a page that shared caches store carries a visitor's cookie")
+	for _, header := range [][]string{
+		{"Cache-Control", "public, max-age=60"}, {"Expires", "Mon, 23 Nov 2037 00:00:00 GMT"},
+		{"Last-Modified", "Mon, 23 Nov 2026 00:00:00 GMT"}, {"Cache-Control", "no-cache", "CDN-Cache-Control", "max-age=600"},
+	} {
+		edge, _, _ = front(t, pageWith(cardPage, header...))
+		if resp, _ := do(t, "GET", edge+"/cached"); cookie(resp) != "" {
+			t.Errorf("%v: a page that shared caches store carries a visitor's cookie", header)
+		}
+		if resp, _ := do(t, "GET", edge+"/projects/7"); cookie(resp) == "" {
+			t.Errorf("%v: a page that is made private carries none", header)
+		}
+	}
+	// Nobody's id is taken for the browser's, to be merged with another's.
+	edge, s, _ = front(t, pageWith(cardPage))
+	do(t, "GET", edge+"/projects/7", "Cookie", FirstPartyCookie+"=alice; user=mallory")
+	if len(s.events) != 0 {
+		t.Errorf("events: %+v", s.events)
 	}
 }
 

@@ -216,8 +216,8 @@ func (r *Rule) readGuardrail(v value) {
 		"the increase that is tolerated is from 0% to 100%"))
 	set(&g.Baseline)(share(f.get("baseline"), func(f float64) bool { return 0 < f && f < 1 },
 		"the rate of harm without the rule lies between 0% and 100%"))
-	set(&g.Alpha)(share(f.get("alpha"), func(f float64) bool { return 0 < f && f <= 0.5 },
-		"the rate of false rollbacks is more than 0% and at most 50%"))
+	set(&g.Alpha)(share(f.get("alpha"), func(f float64) bool { return 1e-6 <= f && f <= 0.5 },
+		"the rate of false rollbacks is from 0.0001% to 50%"))
 }
 
 func (r *Rule) readRollout(v value) {
@@ -225,11 +225,11 @@ func (r *Rule) readRollout(v value) {
 	if !ok {
 		return
 	}
-	set(&r.Rollout.Share)(share(f.get("share"), func(f float64) bool { return 0 < f && f <= 1 },
+	set(&r.Rollout.Share)(share(f.get("share"), func(f float64) bool { return 0.001 <= f && f <= 0.999 || f == 1 },
 		"the share that takes part is more than 0% and at most 100%; to stop a rule write state: rolled_back"))
 	treatment := f.get("treatment")
 	set(&r.Rollout.Treatment)(share(treatment, func(f float64) bool { return 0 < f && f <= 1 },
-		"the treatment is more than 0% and less than 100% of those that take part"))
+		"the treatment is from 0.1% to 99.9% of those that take part"))
 	if r.Rollout.Treatment == 1 {
 		treatment.refuse("leave some of the units in control, for example treatment: 90%", "treatment is 100%%: without a holdout nothing is measured")
 	}

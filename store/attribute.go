@@ -183,6 +183,7 @@ func (w *writer) closeWindows() error {
 	if err := it.Error(); err != nil {
 		return w.broken(err)
 	}
+	w.closing = closed == maxClosings
 	return nil
 }
 

@@ -20,7 +20,10 @@ const maxForgotten = 4096
 // States, records and tallies stay.
 func (w *writer) retain() error {
 	oldest := w.s.opts.Now().Add(-w.s.opts.Retain.Age)
-	w.forgetting = false
+	if w.g.retained {
+		return nil // what this group removes is still to be seen
+	}
+	w.g.retained, w.forgetting = true, false
 	excess := w.logBytes - w.s.opts.Retain.Bytes
 	it, err := w.s.db.NewIter(&pebble.IterOptions{LowerBound: []byte{keyEvent}, UpperBound: after(keyEvent)})
 	if err != nil {

@@ -76,6 +76,8 @@ type Store struct {
 	cause  error
 	full   atomic.Bool // free space is below the reserve
 
+	using sync.Mutex // held by Use, and by Close until nothing more begins
+
 	mu        sync.Mutex
 	standings map[string]Standing // by rule name; guarded by mu
 	warming   []string            // names of segments; guarded by mu
@@ -277,8 +279,10 @@ func (s *Store) Close() error {
 		return s.Err()
 	default:
 	}
+	s.using.Lock()
 	s.haltWarm()
 	close(s.stop)
+	s.using.Unlock()
 	s.ended.Wait()
 	close(s.gone)
 	s.cache.close()

@@ -61,6 +61,13 @@ func (w *writer) putWarm() error {
 // unless the store has no events; warmed is called when they no longer are.
 // It must not block.
 func (s *Store) Use(ctx context.Context, set *rules.Set, warmed func()) error {
+	s.using.Lock()
+	defer s.using.Unlock()
+	select {
+	case <-s.stop:
+		return ErrUnavailable
+	default:
+	}
 	s.haltWarm()
 	return s.do(context.WithoutCancel(ctx), func(w *writer) error {
 		if err := w.use(set); err != nil {
@@ -82,7 +89,8 @@ func (s *Store) Use(ctx context.Context, set *rules.Set, warmed func()) error {
 	})
 }
 
-// haltWarm ends a warming that is under way. Not for the writer's goroutine.
+// haltWarm ends a warming that is under way. The caller holds using; not for the
+// writer's goroutine.
 func (s *Store) haltWarm() {
 	if s.w.warm.halt != nil {
 		s.w.warm.halt()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"runtime/debug"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -25,13 +26,14 @@ type op struct {
 
 // group is the operations of one batch.
 type group struct {
-	batch   *pebble.Batch
-	ops     []*op
-	errs    []error
-	changed []segments.Unit // whose decision record changed
-	stops   []Stop
-	events  int             // how many were appended
-	logged  []*events.Event // they, while leaves are cold
+	batch    *pebble.Batch
+	ops      []*op
+	errs     []error
+	changed  []segments.Unit // whose decision record changed
+	stops    []Stop
+	retained bool            // retain has run
+	events   int             // how many were appended
+	logged   []*events.Event // they, while leaves are cold
 }
 
 // writer is the state of the writer's goroutine: nobody else touches it.
@@ -40,6 +42,7 @@ type writer struct {
 	nextEvent  uint64
 	logBytes   int64 // of the events in the log
 	logChanged bool  // either changed in the current group
+	closing    bool  // more windows are over than one operation closes
 	forgetting bool  // the log is still more than may be kept
 	nextEntry  uint64
 	nextRun    uint64
@@ -93,7 +96,9 @@ func (s *Store) write() {
 			if s.Err() != nil {
 				continue
 			}
-			s.commit(&op{do: (*writer).closeWindows})
+			for more := true; more && s.Err() == nil; more = s.w.closing {
+				s.commit(&op{do: (*writer).closeWindows})
+			}
 			if now := time.Now(); s.w.forgetting || now.Sub(retained) >= retainEvery {
 				retained = now
 				s.commit(&op{do: (*writer).retain})
@@ -198,7 +203,13 @@ func (w *writer) begin() {
 
 func (w *writer) run(o *op) {
 	w.g.ops = append(w.g.ops, o)
-	w.g.errs = append(w.g.errs, o.do(w))
+	w.g.errs = append(w.g.errs, nil)
+	defer func() {
+		if v := recover(); v != nil { // half a change must not be written
+			w.g.errs[len(w.g.errs)-1] = w.broken(fmt.Errorf("panic: %v\n%s", v, debug.Stack()))
+		}
+	}()
+	w.g.errs[len(w.g.errs)-1] = o.do(w)
 }
 
 // finish encodes what the group changed into its batch.
