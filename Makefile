@@ -1,5 +1,5 @@
 # Every target works on a clean clone with Go and, for what needs it, apt.
-.PHONY: test lint race bench fuzz demo build
+.PHONY: test lint race bench bench-peers bench-docs fuzz demo build
 
 FUZZTIME ?= 30s
 
@@ -14,8 +14,15 @@ lint: ## formatting, vet, staticcheck, a tidy go.mod
 	go tool staticcheck ./...
 	go mod tidy -diff
 
-bench: ## every benchmark
+bench: ## every benchmark, on fetched pages too, and the table of docs/benchmarks.md
+	scripts/bench-pages
 	go test -run '^$$' -bench . -benchmem ./rewrite ./segments ./rules ./events/... ./outcomes ./store ./proxy ./cmd/refract
+
+bench-peers: ## the rewriter against Cloudflare's, inside workerd
+	scripts/bench-peers
+
+bench-docs: ## measures anew and refreshes the tables of docs/benchmarks.md
+	scripts/bench-docs
 
 fuzz: ## every fuzz target for FUZZTIME
 	scripts/fuzz $(FUZZTIME)

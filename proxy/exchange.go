@@ -58,7 +58,7 @@ const (
 	ReasonType        Reason = "type"         // not text/html
 	ReasonAttachment  Reason = "attachment"   // to be saved, not shown
 	ReasonNoTransform Reason = "no-transform" // RFC 9110 section 7.7
-	ReasonCoding      Reason = "coding"       // a content coding although none was asked for
+	ReasonCoding      Reason = "coding"       // a content coding that can't be undone, or that the page isn't in
 	ReasonSigned      Reason = "signed"       // a signature over the body
 	ReasonCharset     Reason = "charset"      // see package rewrite
 	ReasonInternal    Reason = "internal"     // a defect of ours: look at the log

@@ -10,8 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/seed14307185/refract/rewrite"
-	"github.com/seed14307185/refract/rules"
+	"github.com/seed14307185/refract/rewrite/coding"
 )
 
 var dialer = &net.Dialer{Timeout: 5 * time.Second, KeepAlive: 30 * time.Second}
@@ -66,22 +65,37 @@ func (p *Proxy) change(x *Exchange, resp *http.Response, document bool) {
 	if x.Passthrough = untouchable(resp); x.Passthrough != "" {
 		return
 	}
+	from, err := coding.Of(resp.Header["Content-Encoding"])
+	if err != nil {
+		x.Passthrough = ReasonCoding
+		return
+	}
+	to := coding.Accept(x.Request.Header["Accept-Encoding"]).Answer(from)
+	if x.Request.Method != http.MethodHead && !p.open(x, resp, from, to) {
+		return
+	}
 	// What the origin said of its own bytes is not true of ours.
 	for _, h := range [...]string{"ETag", "Last-Modified", "Accept-Ranges", "Content-Length", "Content-Md5", "Digest", "Content-Digest", "Repr-Digest"} {
 		delete(resp.Header, http.CanonicalHeaderKey(h))
 	}
 	resp.ContentLength = -1
-	if x.Request.Method == http.MethodHead {
-		return
+	if from != coding.Identity || to != coding.Identity {
+		addVary(resp.Header, "Accept-Encoding")
 	}
-	plan := rewrite.Plan{Attribute: x.set.Edge.Attribute, ContentType: resp.Header.Get("Content-Type")}
-	for _, d := range x.Decision {
-		plan.Surfaces = append(plan.Surfaces, rewrite.Surface{
-			Name: d.Rule.Surface.Name, HTML: d.Rule.Response.HTML, Replace: d.Arm == rules.Treatment,
-		})
+	switch {
+	case to == from: // named as the origin did
+	case to == coding.Identity:
+		delete(resp.Header, "Content-Encoding")
+	default:
+		resp.Header["Content-Encoding"] = []string{to.String()}
 	}
-	x.body = &page{origin: resp.Body, html: rewrite.NewReader(resp.Body, plan)}
-	resp.Body = x.body
+}
+
+// addVary adds a name to the Vary header.
+func addVary(h http.Header, name string) {
+	if v := h["Vary"]; !hasToken(v, name) && !hasToken(v, "*") {
+		h["Vary"] = append(v, name)
+	}
 }
 
 // untouchable says why a response must go through as it is, or nothing.
@@ -98,11 +112,6 @@ func untouchable(resp *http.Response) Reason {
 		return ReasonAttachment
 	case len(h["Signature"]) > 0 || len(h["Signature-Input"]) > 0:
 		return ReasonSigned
-	}
-	for _, coding := range h["Content-Encoding"] {
-		if coding != "" && !strings.EqualFold(coding, "identity") {
-			return ReasonCoding
-		}
 	}
 	return ""
 }
@@ -161,25 +170,6 @@ func hasToken(lines []string, token string) bool {
 	}
 	return false
 }
-
-// page is a response body on its way through the rewriter.
-type page struct {
-	origin   io.Closer
-	html     *rewrite.Reader
-	complete bool // the whole page was read
-}
-
-func (b *page) Read(to []byte) (int, error) {
-	n, err := b.html.Read(to)
-	if err == io.EOF {
-		b.complete = true
-	}
-	return n, err
-}
-
-func (b *page) Close() error { return b.origin.Close() }
-
-func (b *page) sightings() []rewrite.Sighting { return b.html.Sightings() }
 
 // writer is the visitor's ResponseWriter: it counts, and keeps Go's server from
 // adding what the origin did not send.

@@ -23,6 +23,7 @@ import (
 
 	"github.com/seed14307185/refract/events"
 	"github.com/seed14307185/refract/rewrite"
+	"github.com/seed14307185/refract/rewrite/coding"
 	"github.com/seed14307185/refract/rules"
 	"github.com/seed14307185/refract/segments"
 )
@@ -57,6 +58,7 @@ type Proxy struct {
 	once    sync.Once
 	forward *httputil.ReverseProxy
 	traits  lastTraits
+	codings coding.Pool
 }
 
 const (
@@ -220,11 +222,13 @@ func (p *Proxy) outgoing(pr *httputil.ProxyRequest) {
 	}
 	if x := exchangeOf(in); len(x.Decision) > 0 {
 		// The page may be changed on its way: the origin must send all of it,
-		// as it is.
-		for _, h := range [...]string{"If-None-Match", "If-Modified-Since", "If-Range", "Range"} {
+		// in a coding that can be undone.
+		for _, h := range [...]string{"If-None-Match", "If-Modified-Since", "If-Range", "Range", "Available-Dictionary"} {
 			out.Header.Del(h)
 		}
-		out.Header.Set("Accept-Encoding", "identity")
+		if ask := coding.Accept(in.Header["Accept-Encoding"]).Ask(); ask != nil {
+			out.Header["Accept-Encoding"] = ask
+		}
 	}
 }
 
@@ -286,8 +290,8 @@ func (p *Proxy) finish(x *Exchange, out *writer) {
 		x.Status = http.StatusSwitchingProtocols // written past our writer
 	}
 	if x.body != nil {
-		x.Sightings = x.body.sightings()
-		if err := x.body.html.Fault(); err != nil {
+		var err error
+		if x.Sightings, err = x.body.done(); err != nil {
 			p.Log.Error("rewriting failed: the rest of the page is as the app made it", slog.String("error", err.Error()), slog.String("path", x.path))
 		}
 	}

@@ -1,18 +1,25 @@
 package rewrite_test
 
 import (
+	"bytes"
 	"fmt"
 	"io"
+	"os"
+	"os/exec"
+	"runtime"
+	"slices"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/seed14307185/refract/rewrite"
 )
 
 // benchPage is a page of about 100 KB such as a server renders, with three
 // regions: near the top, in the middle, at the end.
-func benchPage() string {
-	var b strings.Builder
+func benchPage() []byte {
+	var b bytes.Buffer
 	b.WriteString("<!doctype html><html lang=en><head><meta charset=utf-8><title>Projects</title><link rel=stylesheet href=/app.css>")
 	b.WriteString("<script>window.app = {flags: [" + strings.Repeat(`"some-flag", `, 400) + "]}</script></head><body class=page>")
 	region := func(name string) {
@@ -30,38 +37,180 @@ func benchPage() string {
 	rows(160)
 	region("end")
 	b.WriteString("</body></html>")
-	return b.String()
+	return b.Bytes()
 }
 
 func BenchmarkReader(b *testing.B) {
 	page := benchPage()
-	plan := func(replace bool, names ...string) rewrite.Plan {
-		p := rewrite.Plan{ContentType: "text/html; charset=utf-8"}
-		for _, name := range names {
-			p.Surfaces = append(p.Surfaces, rewrite.Surface{Name: name, Replace: replace, HTML: []byte("<h2>New</h2><p>Invite a <a href=/invite>teammate</a>.</p>")})
-		}
-		return p
-	}
 	for _, c := range []struct {
-		name string
-		page string
-		plan rewrite.Plan
+		name    string
+		replace bool
+		regions []string
 	}{
-		{"plain", page, plan(true, "nowhere")},
-		{"three-regions", page, plan(true, "top", "middle", "end")},
-		{"three-regions-control", page, plan(false, "top", "middle", "end")},
-		{"one-region-at-top", page, plan(true, "top")},
-		{"unclosed", strings.Replace(page, "</section>", "", 1), plan(true, "top", "end")},
-		{"nothing-wanted", page, plan(true)},
+		{"plain", true, []string{"nowhere"}},
+		{"three-regions", true, regionNames},
+		{"three-regions-control", false, regionNames},
+		{"nothing-wanted", true, nil},
 	} {
-		b.Run(c.name, func(b *testing.B) {
-			b.SetBytes(int64(len(c.page)))
-			b.ReportAllocs()
-			for b.Loop() {
-				if _, err := io.Copy(io.Discard, struct{ io.Reader }{rewrite.NewReader(strings.NewReader(c.page), c.plan)}); err != nil {
-					b.Fatal(err)
-				}
-			}
-		})
+		plan := benchPlan(c.regions...)
+		for i := range plan.Surfaces {
+			plan.Surfaces[i].Replace = c.replace
+		}
+		b.Run(c.name, func(b *testing.B) { loop(b, page, refractWhole(b, plan, page)) })
 	}
+}
+
+// BenchmarkPages has each contestant rewrite each of the real pages.
+func BenchmarkPages(b *testing.B) {
+	for _, page := range fetchedPages(b) {
+		for _, c := range contestants {
+			b.Run(page.name+"/"+c.name, func(b *testing.B) { loop(b, page.html, c.prepare(b, page.html)) })
+		}
+	}
+}
+
+func loop(b *testing.B, page []byte, pass func()) {
+	b.SetBytes(int64(len(page)))
+	b.ReportAllocs()
+	for b.Loop() {
+		pass()
+	}
+}
+
+// BenchmarkTable measures the contestants of BenchmarkPages in turns, so that
+// what else the machine does meets all of them, by the CPU time of the process,
+// and prints the table of docs/benchmarks.md. One iteration is all there is.
+func BenchmarkTable(b *testing.B) {
+	pages := fetchedPages(b)
+	var rows [][]float64
+	fmt.Printf("\n\n%s\n\n", machine())
+	fmt.Println("| page | KB | bytes a `<` | refract | in 32 KiB chunks | allocs | tokenizer | goquery | floor | × tokenizer | × goquery | × floor |")
+	fmt.Println("|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|")
+	for _, page := range pages {
+		var passes []func()
+		for _, c := range contestants {
+			passes = append(passes, c.prepare(b, page.html))
+		}
+		speed := inTurns(len(page.html), passes...)
+		ratios := []float64{speed[0] / speed[2], speed[0] / speed[3], speed[0] / speed[4]}
+		rows = append(rows, ratios)
+		fmt.Printf("| %s | %.1f | %d | %.0f | %.0f | %.0f | %.0f | %.0f | %.0f | %.1f | %.0f | %.2f |\n",
+			page.name, float64(len(page.html))/1e3, len(page.html)/bytes.Count(page.html, []byte("<")),
+			speed[0], speed[1], testing.AllocsPerRun(10, passes[0]), speed[2], speed[3], speed[4], ratios[0], ratios[1], ratios[2])
+	}
+	for _, of := range []struct {
+		name string
+		pick func([]float64) float64
+	}{{"median", median}, {"least", slices.Min[[]float64]}} {
+		fmt.Printf("| **%s** | | | | | | | | | %.1f | %.0f | %.2f |\n", of.name, of.pick(column(rows, 0)), of.pick(column(rows, 1)), of.pick(column(rows, 2)))
+	}
+	fmt.Println()
+}
+
+// inTurns runs the passes over a page of so many bytes one after another, in
+// rounds, and returns the megabytes that each does in a second of CPU time, the
+// median of its rounds.
+func inTurns(size int, passes ...func()) []float64 {
+	const (
+		rounds = 7
+		sample = 30 * time.Millisecond
+	)
+	times := make([]int, len(passes)) // of a pass in a round
+	for i, pass := range passes {
+		pass()
+		for times[i] = 1; cpuOf(times[i], pass) < sample; times[i] *= 2 {
+		}
+	}
+	speeds := make([][]float64, len(passes))
+	for range rounds {
+		for i, pass := range passes {
+			speeds[i] = append(speeds[i], speed(size*times[i], cpuOf(times[i], pass)))
+		}
+	}
+	var medians []float64
+	for _, s := range speeds {
+		medians = append(medians, median(s))
+	}
+	return medians
+}
+
+// cpuOf is the CPU time of all threads of the process, the collector's too, for
+// n passes.
+func cpuOf(n int, pass func()) time.Duration {
+	before := cpuTime()
+	for range n {
+		pass()
+	}
+	return cpuTime() - before
+}
+
+func cpuTime() time.Duration {
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		panic(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
+// speed is in megabytes (of 10⁶ bytes) a second.
+func speed(bytes int, took time.Duration) float64 { return float64(bytes) / 1e6 / took.Seconds() }
+
+func median(all []float64) float64 {
+	all = slices.Sorted(slices.Values(all))
+	return (all[(len(all)-1)/2] + all[len(all)/2]) / 2
+}
+
+func column(rows [][]float64, i int) []float64 {
+	var c []float64
+	for _, row := range rows {
+		c = append(c, row[i])
+	}
+	return c
+}
+
+// machine says what a table was measured on, when, and of which commit.
+func machine() string {
+	model := "unknown CPU"
+	cpus, _ := os.ReadFile("/proc/cpuinfo")
+	for line := range strings.Lines(string(cpus)) {
+		if name, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(name) == "model name" {
+			model = strings.TrimSpace(value)
+			break
+		}
+	}
+	commit, err := exec.Command("git", "describe", "--always", "--dirty").Output()
+	if err != nil {
+		commit = []byte("unknown")
+	}
+	return fmt.Sprintf("%s, %d cores; %s %s/%s; %s; commit %s", model, runtime.NumCPU(),
+		runtime.Version(), runtime.GOOS, runtime.GOARCH, time.Now().UTC().Format(time.DateOnly), bytes.TrimSpace(commit))
+}
+
+// regionNames are the surfaces of every page that is measured.
+var regionNames = []string{"top", "middle", "end"}
+
+// benchContent is legal in any block, a paragraph too.
+const benchContent = `<strong>New:</strong> invite a <em class="who">teammate</em>.`
+
+func benchPlan(names ...string) rewrite.Plan {
+	var plan rewrite.Plan
+	for _, name := range names {
+		plan.Surfaces = append(plan.Surfaces, rewrite.Surface{Name: name, Replace: true, HTML: []byte(benchContent)})
+	}
+	return plan
+}
+
+// source hands out a page at most chunk bytes a Read.
+type source struct {
+	rest  []byte
+	chunk int
+}
+
+func (s *source) Read(p []byte) (int, error) {
+	if len(s.rest) == 0 {
+		return 0, io.EOF
+	}
+	n := copy(p, s.rest[:min(s.chunk, len(s.rest))])
+	s.rest = s.rest[n:]
+	return n, nil
 }

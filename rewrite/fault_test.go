@@ -1,98 +1,63 @@
-package rewrite
+package rewrite_test
 
 import (
-	"bytes"
+	"errors"
 	"io"
-	"regexp"
 	"strings"
 	"testing"
 	"testing/iotest"
 
-	"golang.org/x/net/html"
+	"github.com/seed14307185/refract/rewrite"
 )
 
-// A panic of this package at any token loses no byte, and the rest follows.
-func TestPanicLosesNothing(t *testing.T) {
+// A panic of the engine, wherever it is, loses no byte, and the rest follows.
+func TestFaultLosesNothing(t *testing.T) {
 	const page = "\ufeff<body><p data-surface=a>x</p><!-- c --><div data-surface=b><p>x</p></div><script>x</script>tail"
-	for at := range 14 {
+	faults := 0
+	for at := range 40 {
 		for _, src := range []io.Reader{strings.NewReader(page), iotest.OneByteReader(strings.NewReader(page))} {
-			r := NewReader(src, Plan{Surfaces: []Surface{{Name: "a"}, {Name: "b"}, {Name: "c"}}})
-			for range at {
-				r.step()
-			}
-			r.z = nil // the next step panics
+			r := newReader(t, src, inUTF8, observing(planFor("", "a", "b", "c")))
+			r.BreakAfter(at)
 			got, err := io.ReadAll(r)
-			if string(got) != page || err != nil || r.Fault() == nil {
-				t.Fatalf("fault at token %d: got %q, %v, fault %v", at, got, err, r.Fault())
+			if string(got) != page || err != nil {
+				t.Fatalf("fault at step %d: got %q, %v, fault %v", at, got, err, r.Fault())
 			}
-			if s := r.Sightings()[2]; s.State != Untouched || s.Reason != Internal {
-				t.Fatalf("fault at token %d: %v", at, r.Sightings())
+			if r.Fault() == nil {
+				r.Close()
+				continue // it had finished by then
+			}
+			faults++
+			if s := r.Sightings()[2]; s.State != rewrite.Untouched || s.Reason != rewrite.Internal {
+				t.Fatalf("fault at step %d: %+v", at, r.Sightings())
+			}
+			r.Close()
+
+			// The next page, perhaps in the same memory, knows nothing of it.
+			if got, saw := rewriteOnce(t, strings.NewReader(page), inUTF8, planFor("y", "a", "b", "c")); saw[0].State != rewrite.Swappable ||
+				!strings.Contains(got, "<p data-surface=a>y</p>") {
+				t.Fatalf("after a fault at step %d: %q, %+v", at, got, saw)
+			}
+		}
+	}
+	if faults < 10 {
+		t.Errorf("only %d faults: this shows nothing", faults)
+	}
+}
+
+// A page that is left half read gives nothing of itself to the next one.
+func TestCloseHalfway(t *testing.T) {
+	const page = "<!doctype html><body><p>a</p><div data-surface=x0><ul><li>old</ul></div><table><tr><td><script>x</script><div data-surface=x1>old</div></table>"
+	program := mustCompile(t, planFor("new", "x0", "x1"))
+	want, saw := rewriteOnce(t, strings.NewReader(page), inUTF8, planFor("new", "x0", "x1"))
+	for at := range len(page) {
+		for _, end := range []io.Reader{strings.NewReader(""), iotest.ErrReader(errors.New("broken"))} {
+			r := program.NewReader(io.MultiReader(iotest.OneByteReader(strings.NewReader(page[:at])), end), "text/html; charset=windows-1252")
+			_, _ = io.CopyN(io.Discard, r, int64(at))
+			r.Close()
+			got, gotSaw, err := rewriteBy(program, strings.NewReader(page), inUTF8, drainWhole)
+			if got != want || told(gotSaw) != told(saw) || err != nil {
+				t.Fatalf("after %q: got %q, %+v, %v", page[:at], got, gotSaw, err)
 			}
 		}
 	}
 }
-
-// complete must never say that a token is there when the tokenizer would wait
-// for more: settled bytes would wait with it.
-func FuzzComplete(f *testing.F) {
-	for _, s := range []string{"<a b='>'>", "<!-->", "<!--->", "<!-- --!>", "</ x>", "</>", "<?>", "<!x>", "a<b", "a<1<b", "<a/b=/>", "<!DOCTYPE>", "<!-", "<![CDATA[x>"} {
-		f.Add([]byte(s))
-	}
-	f.Fuzz(func(t *testing.T, b []byte) {
-		if !complete(b) {
-			return
-		}
-		r := NewReader(io.MultiReader(strings.NewReader(string(b)), waits{t, b}), Plan{Surfaces: []Surface{{Name: "a"}}})
-		r.prelude = false
-		r.z.Next()
-	})
-}
-
-type waits struct {
-	t *testing.T
-	b []byte
-}
-
-func (w waits) Read([]byte) (int, error) {
-	w.t.Errorf("%q is not complete", w.b)
-	return 0, io.EOF
-}
-
-// scanTag must find the end of a tag where the tokenizer finds it, and the same
-// about self-closing, unless an attribute is repeated.
-func FuzzScanTag(f *testing.F) {
-	for _, s := range []string{"<a>", "<a/>", "<a b=c/>", "<a b='/>'/>", "<a / =x/>", "<a b= />", "<a b=\"c\"d/ >", "<a b==>", "</a b/>", "<a b c b=/>"} {
-		f.Add([]byte(s))
-	}
-	f.Fuzz(func(t *testing.T, b []byte) {
-		if len(b) < 2 || b[0] != '<' || !isLetter(b[1]) {
-			return
-		}
-		size, selfClosing := scanTag(b)
-		z := newTokenizer(b)
-		kind := z.Next()
-		if size == 0 {
-			if kind != errorToken {
-				t.Fatalf("%q: not complete, but the tokenizer has %q", b, z.Raw())
-			}
-			return
-		}
-		if got := len(z.Raw()); kind == errorToken || got != size {
-			t.Fatalf("%q: %d bytes, the tokenizer says %d", b, size, got)
-		}
-		if (kind == selfClosingToken) != selfClosing && (selfClosing || !slashOfValue.Match(b[:size])) {
-			t.Fatalf("%q: self-closing %v, the tokenizer says %v", b, selfClosing, kind)
-		}
-	})
-}
-
-const (
-	errorToken       = html.ErrorToken
-	selfClosingToken = html.SelfClosingTagToken
-)
-
-func newTokenizer(b []byte) *html.Tokenizer { return html.NewTokenizer(bytes.NewReader(b)) }
-
-// slashOfValue matches the one place where the tokenizer may take for
-// self-closing what isn't: it forgets the value of a repeated attribute.
-var slashOfValue = regexp.MustCompile(`=\s*[^\s>]*/>$`)

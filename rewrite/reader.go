@@ -2,97 +2,124 @@ package rewrite
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"io"
-	"slices"
-	"strings"
 
-	"golang.org/x/net/html"
+	"github.com/seed14307185/refract/rewrite/selector"
 )
 
-// handOn is how many settled bytes are enough to hand on, although more could
-// be settled without reading.
-const handOn = 32 << 10
+// chunk is how much is read at a time: 32 KiB.
+const chunk = 32 << 10
 
-// A Reader gives a page with the regions of its plan swapped. It is not safe
-// for concurrent use, and need not be closed.
+// A Reader gives a page with the regions of its program changed. It is not
+// safe for concurrent use.
 type Reader struct {
+	program   *Program
 	src       io.Reader
-	attribute string
-	maxRegion int
-	surfaces  []Surface
-	sightings []Sighting     // in plan order
-	wanted    map[string]int // name → index of its first surface
-	missing   int            // of wanted, how many are Missing
+	sightings []Sighting
+	missing   int // how many surfaces are Missing
 
-	// The bytes of the page are, in order: handed on; out[handed:], which is
-	// settled; window, which is received and not settled. The first scanned
-	// bytes of window have been tokens. The tokenizer's own buffer is never asked
-	// what was received, so that a fault there costs no byte.
-	out     []byte
-	handed  int
-	window  []byte
-	store   []byte // an array for window to begin in
-	scanned int
-	offset  int // of window in the page
+	// The bytes of the page are, in order: those handed on, buf[:settled], which
+	// are in out or left out, and buf[settled:], which are not settled. Of these
+	// the machine has taken what is before taken.
+	buf     []byte
+	settled int
+	taken   int
+	offset  int64 // of buf in the page
+	last    byte  // before buf
 
-	z        *html.Tokenizer
-	tracker  tracker
+	// What is ready to be handed on, from out[next][done:] on: pieces of buf, and
+	// new content.
+	out  [][]byte
+	next int
+	done int
+	made []byte // an array for content that is made for this page
+
+	machine  machine
+	start    machine // what the machine was where the region began
+	trial    machine // for new content to be tried with
+	window   window
+	aside    window // for what is tried
+	matcher  *selector.Matcher
+	hits     uint64 // selectors that match the element just inserted
+	unsure   bool   // selectors can't tell any more
+	region   region
 	encoding encoding
 	prescan  []byte // the first bytes of the page, if its charset isn't certain
 	sniffed  bool   // the prescan has been used
-	prelude  bool   // no byte was received yet
-	region   *region
+	detector detector
+	detected int      // how much of buf the detector has seen
+	sheets   [][]byte // the links to style sheets so far, if some surface needs them
+	prelude  bool     // it is not known yet whether the page has a byte order mark
 
 	plain  bool  // what is left of src is copied unread
 	srcErr error // what src said last; the bytes before it may not be settled yet
-	err    error // what Read says once out is handed on; sticky
 	fault  error
+	idle   int // how often in a row src gave nothing
+	breaks int // for tests: steps until a panic
 }
 
-// NewReader returns a Reader for the page that src gives. It reads nothing yet.
-func NewReader(src io.Reader, plan Plan) *Reader {
-	r := &Reader{
-		src:       src,
-		attribute: DefaultAttribute,
-		maxRegion: DefaultMaxRegion,
-		surfaces:  plan.Surfaces,
-		sightings: make([]Sighting, len(plan.Surfaces)),
-		wanted:    make(map[string]int, len(plan.Surfaces)),
-		encoding:  headerEncoding(plan.ContentType),
-		prelude:   true,
+func newReader(p *Program) *Reader {
+	r := &Reader{program: p, buf: make([]byte, 0, chunk), sightings: make([]Sighting, len(p.surfaces))}
+	if len(p.selectors) > 0 {
+		r.matcher = selector.NewMatcher(p.selectors)
 	}
-	if plan.Attribute != "" {
-		r.attribute = strings.ToLower(plan.Attribute)
-	}
-	if plan.MaxRegion > 0 {
-		r.maxRegion = plan.MaxRegion
-	}
-	for i, s := range plan.Surfaces {
-		r.sightings[i] = Sighting{Name: s.Name, State: Missing}
-		if _, ok := r.wanted[s.Name]; !ok {
-			r.wanted[s.Name] = i
-		}
-	}
-	r.missing = len(r.wanted)
-	r.plain = r.missing == 0
-	r.z = html.NewTokenizer(readerFunc(r.feed))
-	r.z.SetMaxBuf(MaxToken)
 	return r
 }
 
-// Sightings tells what has become of each surface so far, in the order of the
-// plan. It is final once Read has returned an error, io.EOF included.
-func (r *Reader) Sightings() []Sighting {
-	all := slices.Clone(r.sightings)
-	for i, s := range all {
-		if first := r.wanted[s.Name]; first != i && all[first].State != Missing {
-			all[i].State, all[i].Reason = Untouched, Duplicate
-		}
+// begin makes the Reader ready for a page.
+func (r *Reader) begin(src io.Reader, contentType string) {
+	p := r.program
+	r.src = src
+	for i := range p.surfaces {
+		r.sightings[i] = Sighting{Name: p.surfaces[i].Name, State: Missing, Operation: p.surfaces[i].Operation}
 	}
-	return all
+	r.missing = len(p.surfaces)
+	r.buf, r.settled, r.taken, r.offset, r.last = r.buf[:0], 0, 0, 0, 0
+	r.out, r.next, r.done, r.made = r.out[:0], 0, 0, r.made[:0]
+	r.machine.begin()
+	r.machine.maxToken = p.maxRegion
+	if len(p.marked) > 0 {
+		r.machine.attribute, r.machine.mark = p.attribute, p.marks
+	}
+	if r.matcher != nil {
+		r.matcher.Reset()
+		r.machine.inserted, r.machine.removed, r.machine.moved = r.inserted, r.matcher.Remove, r.moved
+	}
+	r.hits, r.unsure = 0, false
+	r.detector, r.detected, r.sheets = detector{}, 0, r.sheets[:0]
+	r.machine.linked = nil
+	if p.shadows {
+		r.machine.linked = r.linked
+	}
+	r.region = region{surface: -1}
+	r.encoding = p.headerEncoding(contentType)
+	r.prescan, r.sniffed, r.prelude = r.prescan[:0], false, true
+	r.plain = r.missing == 0
+	r.srcErr, r.fault, r.idle, r.breaks = nil, nil, 0, 0
+	if r.encoding.refused {
+		r.stop(Charset)
+	}
 }
+
+// Close gives the Reader's memory back for other pages. The Reader and its
+// Sightings must not be used afterwards. It does not close the source.
+func (r *Reader) Close() {
+	if r.program == nil {
+		return
+	}
+	r.src = nil
+	clear(r.out)
+	if cap(r.buf) > 2*chunk {
+		r.buf = make([]byte, 0, chunk)
+	}
+	r.program.readers.Put(r)
+}
+
+// Sightings tells what has become of each surface so far, in the order of the
+// plan. It is final once Read has returned an error, io.EOF included. It is the
+// Reader's, until that is closed.
+func (r *Reader) Sightings() []Sighting { return r.sightings }
 
 // Fault is the panic that stopped the rewriting, or nil. The page is whole all
 // the same.
@@ -104,105 +131,258 @@ func (r *Reader) Read(p []byte) (int, error) {
 	if len(p) == 0 {
 		return 0, nil
 	}
-	if r.handed == len(r.out) && !r.plain && r.err == nil {
-		r.out, r.handed = r.out[:0], 0
-		r.fill()
+	for r.next == len(r.out) {
+		if r.srcErr != nil {
+			return 0, r.srcErr
+		}
+		if r.plain && len(r.buf) == r.settled {
+			n, err := r.src.Read(p)
+			r.srcErr = err
+			return n, err
+		}
+		if r.fill() {
+			r.idle = 0
+		} else if r.idle++; r.idle == 100 {
+			return 0, io.ErrNoProgress
+		} else {
+			return 0, nil
+		}
 	}
-	if r.handed < len(r.out) {
-		n := copy(p, r.out[r.handed:])
-		r.handed += n
-		return n, nil
+	n := 0
+	for n < len(p) && r.next < len(r.out) {
+		piece := r.out[r.next][r.done:]
+		m := copy(p[n:], piece)
+		n += m
+		r.done += m
+		if m == len(piece) {
+			r.next++
+			r.done = 0
+		}
 	}
-	if r.err != nil {
-		return 0, r.err
-	}
-	n, err := r.src.Read(p)
-	r.err = err
-	return n, err
+	return n, nil
 }
 
-// fill settles bytes: some, and then as many as need no further reading.
-func (r *Reader) fill() {
+// WriteTo implements io.WriterTo, without a copy of what stays as it is.
+func (r *Reader) WriteTo(w io.Writer) (int64, error) {
+	var n int64
+	for {
+		for ; r.next < len(r.out); r.next++ {
+			m, err := w.Write(r.out[r.next][r.done:])
+			n += int64(m)
+			r.done += m
+			if err != nil {
+				return n, err
+			}
+			r.done = 0
+		}
+		if r.srcErr != nil {
+			if r.srcErr == io.EOF {
+				return n, nil
+			}
+			return n, r.srcErr
+		}
+		if r.fill() {
+			r.idle = 0
+		} else if r.idle++; r.idle == 100 {
+			return n, io.ErrNoProgress
+		}
+	}
+}
+
+// fill reads once from the source and settles what it can. It says false if the
+// source gave nothing.
+func (r *Reader) fill() bool {
+	r.out, r.next, r.done = r.out[:0], 0, 0
+	r.compact()
+	if cap(r.buf)-len(r.buf) < chunk/2 {
+		r.grow()
+	}
+	n, err := r.src.Read(r.buf[len(r.buf):cap(r.buf)])
+	from := len(r.buf)
+	r.buf = r.buf[:from+n]
+	r.srcErr = err
+	if !r.plain {
+		r.guarded(from)
+	}
+	if r.plain {
+		r.settle(len(r.buf))
+	}
+	return n > 0 || err != nil
+}
+
+// compact drops from buf what was handed on.
+func (r *Reader) compact() {
+	if r.settled == 0 {
+		return
+	}
+	r.detect(r.settled)
+	r.detected -= r.settled
+	r.last = r.buf[r.settled-1]
+	r.offset += int64(r.settled)
+	r.buf = r.buf[:copy(r.buf, r.buf[r.settled:])]
+	r.taken -= r.settled
+	r.region.moveBy(-r.settled)
+	r.settled = 0
+	r.made = r.made[:0]
+}
+
+// detect shows the detector the page before buf[to].
+func (r *Reader) detect(to int) {
+	if r.program.auto && !r.plain && to > r.detected {
+		r.detector.scan(r.buf[r.detected:to])
+	}
+	r.detected = max(to, r.detected)
+}
+
+// linked keeps links to style sheets.
+func (r *Reader) linked(g *tag) {
+	if linksStyleSheet(g) {
+		r.sheets = append(r.sheets, bytes.Clone(g.raw))
+	}
+}
+
+func (r *Reader) grow() {
+	b := make([]byte, len(r.buf), max(2*cap(r.buf), len(r.buf)+chunk))
+	copy(b, r.buf)
+	r.buf = b
+}
+
+// guarded takes the bytes from buf[from] on, and survives a panic: it stops the
+// rewriting, and no byte is lost.
+func (r *Reader) guarded(from int) {
 	defer func() {
-		if fault := recover(); fault != nil {
-			r.fault = fmt.Errorf("rewrite: %v", fault)
+		if v := recover(); v != nil {
+			r.fault = fmt.Errorf("rewrite: %v", v)
 			r.stop(Internal)
 		}
 	}()
-	for !r.plain && r.err == nil {
-		if n := len(r.out); n >= handOn || n > 0 && (r.tracker.raw != "" || !complete(r.window[r.scanned:])) {
-			return
-		}
-		r.step()
+	r.take(from)
+}
+
+// settle makes the bytes before buf[to] ready to be handed on.
+func (r *Reader) settle(to int) {
+	if to > r.settled {
+		r.out = append(r.out, r.buf[r.settled:to:to])
+		r.settled = to
 	}
 }
 
-// step takes one token.
-func (r *Reader) step() {
-	kind := r.z.Next()
-	if kind == html.ErrorToken {
-		r.ended(r.z.Err())
-		return
+// put makes new content ready to be handed on, in place of what is before buf[to].
+func (r *Reader) put(content []byte, to int) {
+	if len(content) > 0 {
+		r.out = append(r.out, content)
 	}
-	raw := r.z.Raw()
-	size := len(raw)
-	r.scanned += size
-	if !r.encoding.certain && bytes.IndexByte(raw, escape) >= 0 {
-		r.stop(Charset)
-		return
-	}
-	t := &r.tracker
-	inert, foreign, inSelect := len(t.template) > 0, len(t.foreign) > 0, t.inSelect
-	tok := readToken(r.z, kind, r.attribute)
-	t.take(r.z, tok)
+	r.settled = to
+}
 
-	surface, wanted := r.wanted[tok.mark]
-	wanted = wanted && tok.marked && !inert
-	switch {
-	case t.lost != "":
-		if wanted {
-			r.note(surface, t.lost)
+// take looks at what was received from buf[from] on.
+func (r *Reader) take(from int) {
+	if r.prelude {
+		if !r.takeMark() {
+			return
 		}
-		r.stop(t.lost)
-		return
-	case r.region != nil:
-		if wanted {
-			r.note(surface, Nested)
-		}
-		r.hold(tok, size)
-	case wanted && foreign:
-		r.note(surface, Foreign)
-	case wanted && inSelect:
-		r.note(surface, Select)
-	case wanted:
-		r.meet(surface, tok.name)
+		from = 0
 	}
-	if r.region == nil && !r.plain {
-		r.settle(r.scanned)
-		if r.missing == 0 {
+	page := r.buf
+	if !r.encoding.certain {
+		fresh := r.buf[max(from, r.taken):]
+		if room := prescanSize - len(r.prescan); room > 0 && !r.sniffed {
+			r.prescan = append(r.prescan, fresh[:min(len(fresh), room)]...)
+		}
+		if k := bytes.IndexByte(fresh, escape); k >= 0 {
+			page = page[:len(page)-len(fresh)+k]
+		}
+	}
+	for !r.plain {
+		if r.breaks > 0 {
+			if r.breaks--; r.breaks == 0 {
+				panic("a fault made by a test")
+			}
+		}
+		if r.region.last && !r.mayEnd() {
+			r.release(Ambiguous)
+			r.goOn()
+			continue
+		}
+		if r.region.last {
+			r.wait()
+			return
+		}
+		next, ev := r.machine.advance(&r.window, page, r.taken)
+		r.taken = next
+		switch ev {
+		case evMore:
+			if len(page) < len(r.buf) {
+				r.stop(Charset)
+				return
+			}
+			r.wait()
+			return
+		case evMarked:
+			r.met()
+		case evFloor, evToken:
+			r.finish()
+			r.goOn()
+		case evLost:
+			r.stop(r.machine.lost)
+		}
+	}
+}
+
+// goOn hands on what is settled after a region, and stops after the last one.
+func (r *Reader) goOn() {
+	if !r.region.hold && !r.plain {
+		r.settle(r.taken)
+		if r.missing == 0 && r.region.surface < 0 {
 			r.rest()
 		}
 	}
 }
 
-// ended is called when the tokenizer has no more tokens.
-func (r *Reader) ended(err error) {
-	switch {
-	case r.encoding.refused:
-		r.stop(Charset)
-	case r.srcErr == nil && errors.Is(err, html.ErrBufferExceeded):
+// wait is for more bytes, or for the end.
+func (r *Reader) wait() {
+	if r.region.hold && r.taken-r.region.content > r.program.maxRegion {
+		r.release(TooLarge)
+	}
+	if !r.region.hold {
+		r.settle(r.taken)
+	}
+	if !r.region.last && len(r.buf)-r.taken > r.program.maxRegion {
 		r.stop(TooLarge)
-	default:
-		r.srcErr = err
+		return
+	}
+	if r.srcErr == io.EOF && r.region.surface >= 0 {
+		r.finishAtEnd()
+	}
+	if r.srcErr != nil {
 		r.release(Unclosed)
 		r.rest()
 	}
 }
 
+// takeMark looks for a byte order mark. It says false while that needs more.
+func (r *Reader) takeMark() bool {
+	e, size, more := markEncoding(r.buf)
+	if more && r.srcErr == nil {
+		return false
+	}
+	r.prelude = false
+	if size > 0 {
+		r.encoding = e
+		r.taken = size
+		r.settle(size)
+		if e.refused {
+			r.stop(Charset)
+			return false
+		}
+	}
+	return true
+}
+
 // stop ends the rewriting of this page.
 func (r *Reader) stop(why Reason) {
 	r.release(why)
-	for _, i := range r.wanted {
+	for i := range r.sightings {
 		if s := &r.sightings[i]; s.State == Missing {
 			s.State, s.Reason = Untouched, why
 		}
@@ -212,79 +392,6 @@ func (r *Reader) stop(why Reason) {
 
 // rest hands on all that was received, and then what the source has left.
 func (r *Reader) rest() {
-	r.settle(len(r.window))
+	r.settle(len(r.buf))
 	r.plain = true
-	r.err = r.srcErr
 }
-
-// settle makes the first bytes of the window ready to be handed on.
-func (r *Reader) settle(n int) {
-	r.out = append(r.out, r.window[:n]...)
-	r.drop(n)
-}
-
-func (r *Reader) drop(n int) {
-	r.window = r.window[n:]
-	r.scanned -= n
-	r.offset += n
-}
-
-// note puts one region on record: swappable if there is no reason against it.
-func (r *Reader) note(surface int, why Reason) {
-	s := &r.sightings[surface]
-	switch {
-	case s.State == Missing:
-		r.missing--
-		s.State, s.Reason, s.Count = Untouched, why, 1
-		if why == "" {
-			s.State = Swappable
-		}
-	case s.State == Untouched && why == "":
-		s.State, s.Reason, s.Count = Swappable, "", 1
-	case (s.State == Swappable) == (why == ""):
-		s.Count++
-	}
-}
-
-// escape is the byte that ISO-2022-JP switches its codes with.
-const escape = 0x1b
-
-// feed is what the tokenizer reads from: the source, without a byte order mark.
-func (r *Reader) feed(p []byte) (int, error) {
-	n, err := r.src.Read(p)
-	for tries := 0; r.prelude && err == nil && tries < 100; tries++ {
-		if _, _, more := markEncoding(p[:n]); !more {
-			break
-		}
-		var m int
-		m, err = r.src.Read(p[n:])
-		n += m
-	}
-	r.srcErr = err
-	if len(r.window) == 0 {
-		r.window = append(r.store[:0], p[:n]...)
-		r.store = r.window[:0]
-	} else {
-		r.window = append(r.window, p[:n]...)
-	}
-	if r.prelude && n > 0 {
-		r.prelude = false
-		if e, size, _ := markEncoding(p[:n]); size > 0 {
-			r.encoding = e
-			r.scanned = size
-			r.settle(size)
-			n = copy(p, p[size:n])
-		}
-	}
-	if room := prescanSize - len(r.prescan); room > 0 && !r.encoding.certain {
-		r.prescan = append(r.prescan, p[:min(n, room)]...)
-	}
-	if r.encoding.refused {
-		return 0, errors.New("rewrite: charset not for rewriting")
-	}
-	return n, err
-}
-
-type readerFunc func([]byte) (int, error)
-
-func (f readerFunc) Read(p []byte) (int, error) { return f(p) }

@@ -1,138 +1,185 @@
 package rewrite
 
 import (
-	"slices"
-
-	"golang.org/x/net/html"
+	"math/bits"
 )
 
-// A region is one that is held: the Reader's window begins with its content.
+// A region is a surface's element between its start tag and its end.
 type region struct {
-	surface int
-	element element
-	depth   int // how many elements are open around it
+	surface int // -1: there is none
+	key     nameKey
+	kind    kind
+	start   int // of the start tag, in the Reader's buf
+	content int // of what follows it
 
-	// What the tracker knew when the region opened.
-	odd, active, form int
-	noFrameset        bool
+	floor int // the index of the element among the open ones
+	leaf  bool
+	hold  bool // nothing of it may be handed on before its end
+	last  bool // it is closed, and may only be replaced if nothing follows
+	tail  int  // then: of its end tag
 }
 
-// isBlock lists the elements whose inner content is swapped: those whose start
-// tag is never ignored and opens nothing but themselves, whose end tag ends
-// nothing else, and which a search for another element's end does not leave.
-func isBlock(name string) bool {
-	switch name {
-	case "address", "article", "aside", "blockquote", "center", "dd", "details", "div", "dl", "dt",
-		"fieldset", "figcaption", "figure", "footer", "h1", "h2", "h3", "h4", "h5", "h6", "header",
-		"hgroup", "li", "main", "menu", "nav", "ol", "p", "section", "summary", "ul":
-		return true
-	}
-	return false
+func (g *region) moveBy(n int) {
+	g.start += n
+	g.content += n
+	g.tail += n
 }
 
-// meet opens the region of a start tag that has just been taken.
-func (r *Reader) meet(surface int, name string) {
-	t := &r.tracker
-	if !isBlock(name) {
-		r.note(surface, NotABlock)
+// inserted and moved are for the selectors: see tree.
+func (r *Reader) inserted(depth int, key nameKey, g *tag) {
+	if g == nil {
+		r.hits |= r.matcher.Open(depth, impliedTag(key))
 		return
 	}
-	if t.pending() || t.top() != name {
-		r.note(surface, Ambiguous)
-		return
+	r.hits |= r.matcher.Open(depth, g)
+	r.machine.selected = r.machine.selected || r.hits != 0
+}
+
+func (r *Reader) moved() { r.unsure = true }
+
+// An impliedTag stands for an element without a tag, so without attributes.
+type impliedTag nameKey
+
+// Name gives names of up to eight bytes; all implied elements have such.
+func (k impliedTag) Name() []byte {
+	var b [8]byte
+	n := 0
+	for ; n < 8 && k>>(8*n) != 0; n++ {
+		b[n] = byte(k >> (8 * n))
 	}
-	if !r.encoding.certain && !r.sniffed {
-		r.sniffed = true
-		r.encoding = metaEncoding(r.prescan[:min(len(r.prescan), r.offset+r.scanned)])
-		if r.encoding.refused {
-			r.note(surface, Charset)
-			r.stop(Charset)
-			return
+	return b[:n]
+}
+
+func (impliedTag) Attribute(string) ([]byte, bool) { return nil, false }
+
+// met is a start tag that was just taken and that a surface may want.
+func (r *Reader) met() {
+	m := &r.machine
+	hits := r.hits
+	r.hits = 0
+	if m.nested > 0 && m.tag.kind != kindTemplate || m.nested > 1 {
+		return // the content of a template is no part of the page
+	}
+	if m.attribute != "" {
+		if mark, ok := m.tag.Attribute(m.attribute); ok {
+			if i, ok := r.program.marked[string(mark)]; ok {
+				r.meet(i)
+			}
 		}
 	}
-	r.settle(r.scanned)
-	r.region = &region{
-		surface: surface, element: t.open[len(t.open)-1], depth: len(t.open) - 1,
-		odd: t.odd, active: len(t.active), form: t.form, noFrameset: t.noFrameset,
+	for ; hits != 0; hits &= hits - 1 {
+		i := r.program.selects[bits.TrailingZeros64(hits)]
+		if r.unsure {
+			if r.sightings[i].State == Missing {
+				r.note(i, Ambiguous)
+			}
+			continue
+		}
+		r.meet(i)
+	}
+	r.goOn()
+}
+
+// meet is the element of a surface.
+func (r *Reader) meet(i int) {
+	s := &r.sightings[i]
+	if s.Count++; s.State != Missing || r.region.surface == i {
+		return // a later one
+	}
+	m := &r.machine
+	s.Element = string(m.tag.Name())
+	s.Offset = r.offset + int64(m.at)
+	switch {
+	case r.region.surface >= 0:
+		r.note(i, Nested)
+	default:
+		if why := r.open(i); why != "" {
+			r.note(i, why)
+		}
 	}
 }
 
-// hold looks at a token of the given size after a region has begun.
-func (r *Reader) hold(tok token, size int) {
-	t, g := &r.tracker, r.region
+// open begins the region of the start tag that was just taken, or does what is
+// to be done if that needs no end. It gives the reason where it can't.
+func (r *Reader) open(i int) Reason {
+	m := &r.machine
+	g, was := &m.tag, &m.before
+	isLeaf := kindProps[g.kind]&empty != 0
 	switch {
-	case len(t.open) <= g.depth || t.open[g.depth] != g.element:
-		r.finish(tok, r.scanned-size)
-	case t.odd != g.odd:
-		r.release(Ambiguous)
-	case tok.shadow && tok.name == "template":
-		r.release(ShadowRoot)
-	case r.scanned > r.maxRegion:
-		r.release(TooLarge)
+	case m.depth == 0 || m.top().space != spaceHTML || g.kind == kindMath || g.kind == kindSVG:
+		return Foreign
+	case m.mode == inSelect || was.mode == inSelect:
+		return Select
+	case g.kind == kindTemplate:
+		return Template
+	case kindProps[g.kind]&rawText != 0, g.kind == kindHTML, g.kind == kindHead, g.kind == kindBody, g.kind == kindFrameset, g.kind == kindColgroup:
+		return NotABlock
+	case isLeaf:
+		if g.kind == kindMeta || g.kind == kindCol || g.kind == kindFrame {
+			return NotABlock
+		}
+	case m.top().key != g.key || m.top().id != m.lastID || m.lastID == was.lastID || m.pending:
+		return Ambiguous // the tag was ignored, or what is pending would get in
+	}
+	switch was.mode {
+	case inTable, inTableBody, inRow, inColumnGroup:
+		switch g.kind {
+		case kindCaption, kindTbody, kindTr, kindTd:
+		default:
+			return Table
+		}
+	}
+	if why := r.sniff(); why != "" {
+		return why
+	}
+	r.region = region{surface: i, key: g.key, kind: g.kind, start: m.at, content: r.taken, leaf: isLeaf, floor: m.depth - 1}
+	if isLeaf {
+		r.region.floor = m.depth
+	}
+	why := r.beginRegion()
+	if why != "" {
+		r.close()
+	}
+	return why
+}
+
+// sniff finds out the page's charset before the first region.
+func (r *Reader) sniff() Reason {
+	if r.encoding.certain || r.sniffed {
+		return ""
+	}
+	r.sniffed = true
+	r.encoding = metaEncoding(r.prescan[:min(int64(len(r.prescan)), r.offset+int64(r.taken))])
+	if r.encoding.refused {
+		r.stop(Charset)
+		return Charset
+	}
+	return ""
+}
+
+// note puts a surface on record: swappable if there is no reason against it.
+func (r *Reader) note(i int, why Reason) {
+	s := &r.sightings[i]
+	if s.State != Missing {
+		return
+	}
+	r.missing--
+	s.State, s.Reason = Swappable, why
+	if why != "" {
+		s.State = Untouched
 	}
 }
 
 // release gives a region up, if one is held: its bytes stay.
 func (r *Reader) release(why Reason) {
-	if r.region != nil {
-		r.note(r.region.surface, why)
-		r.region = nil
+	if i := r.region.surface; i >= 0 {
+		r.close()
+		r.note(i, why)
 	}
 }
 
-// finish decides on a region when its element is closed, by tok. Its content
-// has the given size.
-func (r *Reader) finish(tok token, size int) {
-	t, g := &r.tracker, r.region
-	why := Reason("")
-	switch {
-	case tok.kind != html.EndTagToken || tok.name != g.element.name || len(t.open) != g.depth:
-		why = Unclosed
-	case t.odd != g.odd || len(t.active) != g.active || t.form != g.form:
-		why = Ambiguous
-	case size > r.maxRegion:
-		why = TooLarge
-	}
-	if why != "" {
-		r.release(why)
-		return
-	}
-	content, why := r.content(g)
-	if why == "" && r.surfaces[g.surface].Replace {
-		r.out = append(r.out, content...)
-		r.drop(size)
-	}
-	r.release(why)
-}
-
-// content gives what is to be put into a region that has just been closed, or
-// the reason why it can't. It must leave the parser as the old content did.
-func (r *Reader) content(g *region) ([]byte, Reason) {
-	s := &r.surfaces[g.surface]
-	content := s.HTML
-	if content == nil && !s.Replace {
-		return nil, "" // only looked for
-	}
-	t := r.tracker.clone()
-	t.noFrameset = g.noFrameset
-	e := t.push(g.element.name)
-	if !t.run(content) || len(t.open) <= g.depth || t.open[g.depth] != e {
-		return nil, Fragment
-	}
-	odd := t.odd
-	t.end(g.element.name)
-	if t.lost != "" || t.odd != odd || len(t.open) != g.depth || !slices.Equal(t.active, r.tracker.active) || t.form != g.form {
-		return nil, Fragment
-	}
-	if !t.noFrameset || !r.tracker.noFrameset {
-		return nil, Frameset // one of them might let a later frameset take the body's place
-	}
-	if r.encoding.utf8 {
-		return content, ""
-	}
-	content, ok := asReferences(content)
-	if !ok {
-		return nil, Charset
-	}
-	return content, ""
+// close ends the region's guard.
+func (r *Reader) close() {
+	r.region = region{surface: -1}
+	r.machine.floor, r.machine.left, r.machine.escaped, r.machine.every = 0, false, "", false
 }

@@ -2,175 +2,234 @@ package rewrite
 
 import (
 	"bytes"
-	"unicode/utf8"
 
 	"golang.org/x/net/html"
-	"golang.org/x/net/html/atom"
 )
 
-// token is what the tracker and the Reader need to know of a token.
-type token struct {
-	kind        html.TokenType // self-closing tags are start tags here
-	name        string         // of a tag, in lower case
-	selfClosing bool
-	marked      bool   // has the marking attribute
-	mark        string // its value, after character references
-	shadow      bool   // has shadowrootmode
-	raw         []byte // of text, comments and doctypes only; the tokenizer's
+// A tag is a whole start or end tag of the page.
+type tag struct {
+	raw  []byte // from '<' to '>'
+	key  nameKey
+	kind kind
+	name int // where the name ends in raw
+	end  bool
 }
 
-// readToken reads the token that z.Next has just returned. attribute is the
-// marking attribute in lower case; without one nothing is marked. It spoils
-// z.Raw for tags.
-func readToken(z *html.Tokenizer, kind html.TokenType, attribute string) token {
-	tok := token{kind: kind}
-	switch kind {
-	case html.StartTagToken, html.SelfClosingTagToken:
-		tok.kind = html.StartTagToken
-		raw := z.Raw()
-		if raw[len(raw)-2] == '/' {
-			_, tok.selfClosing = scanTag(raw)
-		}
-		may := mayContain(raw, attribute)
-		name, more := z.TagName()
-		tok.name = atom.String(name)
-		for more && (may || tok.name == "template") {
-			var key, value []byte
-			key, value, more = z.TagAttr()
-			switch string(key) { // duplicates are dropped by the tokenizer
-			case attribute:
-				tok.marked, tok.mark = true, string(value)
-			case "shadowrootmode", "shadowroot":
-				tok.shadow = true
-			}
-		}
-	case html.EndTagToken:
-		name, _ := z.TagName()
-		tok.name = atom.String(name)
-	default:
-		tok.raw = z.Raw()
+// Name is the tag's name in lower case.
+func (t *tag) Name() []byte {
+	from := 1
+	if t.end {
+		from = 2
 	}
-	return tok
+	name := t.raw[from:t.name]
+	for _, c := range name {
+		if c != lower(c) {
+			return bytes.ToLower(name) // only ASCII matters: others are no letters of known names
+		}
+	}
+	return name
 }
 
-// plainName says whether a tag's name is the same to all. A browser's decoder
-// makes any broken character U+FFFD, and so equal what isn't.
-func plainName(name string) bool { return utf8.ValidString(name) }
+// attributes walks the attributes of the tag.
+func (t *tag) attributes() attributes { return attributes{raw: t.raw, at: t.name} }
 
-// mayContain says whether a tag could have the attribute; it spares most tags
-// the decoding of their attributes.
-func mayContain(tag []byte, attribute string) bool {
-	if attribute == "" {
+// find is the raw value of an attribute, whose name is given in lower case. Of
+// several with one name the first counts.
+func (t *tag) find(name string) ([]byte, bool) {
+	for a := t.attributes(); a.next(); {
+		if foldedEqual(a.name, name) {
+			return a.value, true
+		}
+	}
+	return nil, false
+}
+
+// has says whether the tag has an attribute.
+func (t *tag) has(name string) bool {
+	_, ok := t.find(name)
+	return ok
+}
+
+// Attribute is the value of an attribute after character references. The name
+// is given in lower case.
+func (t *tag) Attribute(name string) ([]byte, bool) {
+	value, ok := t.find(name)
+	if !ok || bytes.IndexByte(value, '&') < 0 && bytes.IndexByte(value, '\r') < 0 && bytes.IndexByte(value, 0) < 0 {
+		return value, ok
+	}
+	z := html.NewTokenizer(bytes.NewReader(t.raw))
+	z.Next()
+	for more := true; more; {
+		var key, val []byte
+		key, val, more = z.TagAttr()
+		if string(key) == name {
+			return bytes.ReplaceAll(val, []byte{0}, []byte("\ufffd")), true
+		}
+	}
+	return value, true
+}
+
+// is says whether an attribute has the value, in any case.
+func (t *tag) is(attribute, value string) bool {
+	v, ok := t.Attribute(attribute)
+	return ok && foldedEqual(v, value)
+}
+
+// selfClosing says whether the tag ends with a slash that isn't of a value.
+func (t *tag) selfClosing() bool {
+	if n := len(t.raw); t.raw[n-2] != '/' {
 		return false
 	}
-	for i := 0; i+len(attribute) <= len(tag); i++ {
-		if tag[i]|0x20 == attribute[0]|0x20 && bytes.EqualFold(tag[i:i+len(attribute)], []byte(attribute)) {
-			return true
-		}
+	a := t.attributes()
+	for a.next() {
 	}
-	return false
+	return a.slash
 }
 
-// scanTag walks the tag that b begins with, by the tokenizer states of the
-// standard (13.2.5.8 and 13.2.5.32 to 40). Its size is 0 if the tag is not
-// complete. It is exact where x/net/html is not: a '/' at the end of an
-// unquoted value of a repeated attribute closes nothing.
-func scanTag(b []byte) (size int, selfClosing bool) {
-	i := 1
-	for i < len(b) && !isSpace(b[i]) && b[i] != '/' && b[i] != '>' {
-		i++
-	}
-	for i < len(b) {
-		switch c := b[i]; {
-		case isSpace(c):
-			i++
-			continue
-		case c == '>':
-			return i + 1, false
-		case c == '/':
-			if i++; i < len(b) && b[i] == '>' {
-				return i + 1, true
-			}
-			continue
-		}
-		i++ // whatever it is, an equals sign too, it begins a name
-		for i < len(b) && !isSpace(b[i]) && b[i] != '/' && b[i] != '>' && b[i] != '=' {
-			i++
-		}
-		i = skipSpace(b, i)
-		if i == len(b) || b[i] != '=' {
-			continue
-		}
-		i = skipSpace(b, i+1)
-		if i == len(b) || b[i] == '>' {
-			continue
-		}
-		if c := b[i]; c == '"' || c == '\'' {
-			end := bytes.IndexByte(b[i+1:], c)
-			if end < 0 {
-				return 0, false
-			}
-			i += end + 2
-			continue
-		}
-		for i < len(b) && !isSpace(b[i]) && b[i] != '>' {
-			i++
-		}
-	}
-	return 0, false
-}
-
-// complete says whether b certainly holds a whole token after data, so that the
-// tokenizer needs to read nothing for it.
-func complete(b []byte) bool {
-	if len(b) < 2 {
+// foldedEqual compares in any case of ASCII letters; s is in lower case.
+func foldedEqual(b []byte, s string) bool {
+	if len(b) != len(s) {
 		return false
 	}
-	if b[0] == '<' {
-		switch c := b[1]; {
-		case isLetter(c), c == '/' && len(b) > 2 && isLetter(b[2]):
-			size, _ := scanTag(b)
-			return size > 0
-		case bytes.HasPrefix(b, []byte("<!--")):
-			return bytes.Contains(b[2:], []byte("-->"))
-		case c == '!' && len(b) < 4, c == '/' && len(b) < 3: // it may still become anything
-			return false
-		case c == '!', c == '?', c == '/':
-			return bytes.IndexByte(b[2:], '>') >= 0
-		}
-	}
-	for {
-		i := bytes.IndexByte(b, '<')
-		if i < 0 || i+1 == len(b) {
-			return false
-		}
-		if c := b[i+1]; isLetter(c) || c == '/' || c == '!' || c == '?' {
-			return true
-		}
-		b = b[i+1:]
-	}
-}
-
-func isSpace(c byte) bool {
-	return c == ' ' || c == '\n' || c == '\t' || c == '\r' || c == '\f'
-}
-
-func isLetter(c byte) bool { return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' }
-
-func skipSpace(b []byte, i int) int {
-	for i < len(b) && isSpace(b[i]) {
-		i++
-	}
-	return i
-}
-
-// isBlank says whether a text is only white space and NULs, which set nothing
-// in motion.
-func isBlank(b []byte) bool {
-	for _, c := range b {
-		if !isSpace(c) && c != 0 {
+	for i, c := range b {
+		if lower(c) != s[i] {
 			return false
 		}
 	}
 	return true
 }
+
+// attributes walks over attributes by the tokenizer states 13.2.5.32 to 13.2.5.40.
+type attributes struct {
+	raw []byte // the tag up to its '>'
+	at  int
+
+	start, end  int // of the attribute in raw
+	name, value []byte
+	slash       bool // the tag's '>' follows a '/' outside of attributes
+}
+
+// next goes to the next attribute.
+func (a *attributes) next() bool {
+	i, b := a.at, a.raw
+	for b[i] == '/' || isSpace(b[i]) {
+		a.slash = b[i] == '/'
+		i++
+	}
+	if b[i] == '>' {
+		a.at = i
+		return false
+	}
+	a.slash = false
+	a.start = i
+	for i++; b[i] != '=' && b[i] != '/' && b[i] != '>' && !isSpace(b[i]); { // the first may be a '='
+		i++
+	}
+	a.name, a.value, a.end = b[a.start:i], nil, i
+	for isSpace(b[i]) {
+		i++
+	}
+	if b[i] != '=' {
+		a.at = i
+		return true
+	}
+	for i++; isSpace(b[i]); {
+		i++
+	}
+	from := i
+	switch q := b[i]; q {
+	case '"', '\'':
+		from++
+		for i++; b[i] != q; {
+			i++
+		}
+		a.value = b[from:i]
+		i++
+	default:
+		for b[i] != '>' && !isSpace(b[i]) {
+			i++
+		}
+		a.value = b[from:i]
+	}
+	a.at, a.end = i, i
+	return true
+}
+
+// A tagState is where the search for a tag's end is.
+type tagState uint8
+
+const (
+	inTagName tagState = iota
+	beforeAttribute
+	inAttributeName
+	afterAttributeName
+	beforeValue
+	inDoubleQuotes
+	inSingleQuotes
+	inUnquoted
+)
+
+// findTagEnd goes on with the search for the '>' that ends a tag, at i. If b
+// ends before, at is len(b), and state is what to go on with.
+func findTagEnd(b []byte, i int, state tagState) (at int, _ tagState, found bool) {
+	for ; i < len(b); i++ {
+		c := b[i]
+		if c == '>' && state != inDoubleQuotes && state != inSingleQuotes {
+			return i, state, true
+		}
+		switch state {
+		case inTagName:
+			if c == '/' || isSpace(c) {
+				state = beforeAttribute
+			}
+		case beforeAttribute:
+			if c != '/' && !isSpace(c) {
+				state = inAttributeName
+			}
+		case inAttributeName, afterAttributeName:
+			switch {
+			case c == '=':
+				state = beforeValue
+			case c == '/':
+				state = beforeAttribute
+			case isSpace(c):
+				state = afterAttributeName
+			default:
+				state = inAttributeName
+			}
+		case beforeValue:
+			switch {
+			case c == '"':
+				state = inDoubleQuotes
+			case c == '\'':
+				state = inSingleQuotes
+			case !isSpace(c):
+				state = inUnquoted
+			}
+		case inDoubleQuotes:
+			k := bytes.IndexByte(b[i:], '"')
+			if k < 0 {
+				return len(b), state, false
+			}
+			i += k
+			state = beforeAttribute
+		case inSingleQuotes:
+			k := bytes.IndexByte(b[i:], '\'')
+			if k < 0 {
+				return len(b), state, false
+			}
+			i += k
+			state = beforeAttribute
+		case inUnquoted:
+			if isSpace(c) {
+				state = beforeAttribute
+			}
+		}
+	}
+	return len(b), state, false
+}
+
+// isSpace says whether a byte is white space to the tokenizer.
+func isSpace(c byte) bool { return c == ' ' || c == '\n' || c == '\t' || c == '\r' || c == '\f' }
+
+func isLetter(c byte) bool { return c|0x20-'a' < 26 }

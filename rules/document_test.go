@@ -23,6 +23,7 @@ func FuzzFile(f *testing.F) {
 	for _, s := range []string{
 		"all: [{did: A, times: '>= 3', in_last: 7d}, {not: {trait: {a: {gte: 1}}}}]", "did: A\nwithout: B\nwithin: 1h", "a: &a [*a]", "? {a: b}\n: c", "<<: {a: b}",
 		"any:\n- repeats: A\n  same: s\n  times: '> 2'\n  in_last: 1w", "{}", "[]", "~", "- - -", "did: !!binary x", "response: {text: }", "origin: ''", "admin: ", "rollout: {treatment: 1}",
+		"response: {attr: {href: /a, disabled: null, Title: ''}}", "response: {shadow: a.html, slot: true}", "response: {remove: true}", "select: 'main > .a:nth-child(2n+1)'", "select: \"a[b=\\\"c\\\"]:x\"",
 	} {
 		f.Add([]byte(s))
 	}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/seed14307185/refract/events"
+	"github.com/seed14307185/refract/rewrite"
 )
 
 func TestEdgeDefaults(t *testing.T) {
@@ -90,11 +91,11 @@ func TestRule(t *testing.T) {
 	if !r.Expires.Equal(time.Date(2027, 3, 1, 0, 0, 0, 0, time.UTC)) || r.Rollout != (Rollout{1, 0.5}) || r.State != Live || r.Unit != "visitor" || r.Priority != 0 {
 		t.Errorf("%+v", r)
 	}
-	if r.Response.Op != Inner || string(r.Response.HTML) != "<h2>Invite a teammate</h2>\n<p>Two see more than one.</p>\n" {
+	if r.Response.Operation != rewrite.Inner || string(r.Response.HTML) != "<h2>Invite a teammate</h2>\n<p>Two see more than one.</p>\n" {
 		t.Errorf("response %+v", r.Response)
 	}
 	stuck := s.Rule("stuck")
-	if got := string(stuck.Response.HTML); got != "Stuck? &lt;Ask&gt; us &amp; we answer within one working day, promised" || stuck.Response.File != "" {
+	if got := string(stuck.Response.HTML); got != "Stuck? <Ask> us & we answer within one working day, promised" || stuck.Response.File != "" {
 		t.Errorf("text: %s", got)
 	}
 	if g := stuck.Guardrail; g.Tolerate != 0 || g.Baseline != 0.005 || g.Alpha != 0.01 || stuck.Rollout != (Rollout{0.2, 0.9}) || stuck.Priority != -3 || stuck.State != Draft {

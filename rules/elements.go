@@ -92,32 +92,33 @@ var (
 	cssRefused      = words(`\ /* url( expression( javascript: vbscript: -moz-binding behavior: @import`)
 )
 
-// attributeValue checks an attribute. value is as browsers read it.
-func (f *fragment) attributeValue(name, value string, at int) {
+// checkAttribute refuses an attribute that acts by itself. value is as browsers
+// read it; mark is the attribute that marks regions.
+func checkAttribute(name, value, mark string, refuse func(hint, format string, args ...any)) {
 	squeezed := squeeze(value)
 	switch {
 	case strings.HasPrefix(name, "on"):
-		f.refuse(at, "a response brings no script", "the attribute %s is not allowed", name)
+		refuse("a response brings no script", "the attribute %s is not allowed", name)
 	case name == "srcdoc":
-		f.refuse(at, "it would load another page", "the attribute srcdoc is not allowed")
-	case name == f.attribute:
-		f.refuse(at, "a surface can't hold another", "the attribute %s marks surfaces and is not allowed in a response", name)
+		refuse("it would load another page", "the attribute srcdoc is not allowed")
+	case name == mark:
+		refuse("a surface can't hold another", "the attribute %s marks surfaces and is not allowed in a response", name)
 	case strings.Contains(name, ":") && !slices.Contains(colonAttributes, name):
-		f.refuse(at, "frameworks take such attributes for code", "the attribute %s is not allowed", name)
+		refuse("frameworks take such attributes for code", "the attribute %s is not allowed", name)
 	case name == "style":
 		for _, word := range cssRefused {
 			if strings.Contains(squeezed, word) {
-				f.refuse(at, "use a class of the app", "%q is not allowed in a style attribute", word)
+				refuse("use a class of the app", "%q is not allowed in a style attribute", word)
 			}
 		}
 	case slices.Contains(urlsAttributes, name):
 		for _, part := range strings.FieldsFunc(value, func(r rune) bool { return r == ',' || r <= ' ' }) {
-			f.url(name, squeeze(part), at)
+			checkURL(name, squeeze(part), refuse)
 		}
 	case slices.Contains(urlAttributes, name):
-		f.url(name, squeezed, at)
+		checkURL(name, squeezed, refuse)
 	case strings.HasPrefix(squeezed, "javascript:"), strings.HasPrefix(squeezed, "vbscript:"):
-		f.url(name, squeezed, at)
+		checkURL(name, squeezed, refuse)
 	}
 }
 
@@ -132,14 +133,14 @@ func squeeze(s string) string {
 	}, s)
 }
 
-// url checks a URL's scheme. What looks like one to anybody counts as one.
-func (f *fragment) url(name, squeezed string, at int) {
+// checkURL refuses schemes. What looks like one to anybody counts as one.
+func checkURL(name, squeezed string, refuse func(hint, format string, args ...any)) {
 	head := squeezed
 	if i := strings.IndexAny(head, "/?#\\"); i >= 0 {
 		head = head[:i]
 	}
 	scheme, _, has := strings.Cut(head, ":")
 	if has && !slices.Contains(urlSchemes, scheme) {
-		f.refuse(at, "addresses are relative or begin with http:, https:, mailto:, tel: or sms:", "%s has the address %s:…, which is not allowed", name, fmt.Sprintf("%.20s", scheme))
+		refuse("addresses are relative or begin with http:, https:, mailto:, tel: or sms:", "%s has the address %s:…, which is not allowed", name, fmt.Sprintf("%.20s", scheme))
 	}
 }

@@ -47,7 +47,7 @@ func checkFragment(file string, src []byte, attribute string) Problems {
 		f.compare(root)
 	}
 	if len(f.problems) == 0 && !shows(root) {
-		f.refuse(0, "a response shows something; to take a region away isn't one yet", "is empty")
+		f.refuse(0, "a response shows something; what takes a region away is response: {remove: true}", "is empty")
 	}
 	return f.problems
 }
@@ -167,7 +167,9 @@ func (f *fragment) attr(tag, src []byte, at int) []html.Attribute {
 			f.refuse(at+m[2], "", "browsers would read the attribute %s differently", name)
 			return nil
 		}
-		f.attributeValue(name, all[i].Val, at+m[2])
+		checkAttribute(name, all[i].Val, f.attribute, func(hint, format string, args ...any) {
+			f.refuse(at+m[2], hint, format, args...)
+		})
 		src, at = src[m[1]:], at+m[1]
 	}
 	return all

@@ -164,6 +164,35 @@ func harmless(src []byte) error {
 			return fmt.Errorf("in %s: outside of the region is\n%s\nand was\n%s", around, &b, &a)
 		}
 	}
+	return contained(src)
+}
+
+// contained looks at a fragment in a declarative shadow root: as the content of
+// a template it must not get out of it.
+func contained(src []byte) error {
+	page := func(content []byte) (string, error) {
+		doc, err := goquery.NewDocumentFromReader(strings.NewReader(`<!DOCTYPE html><body><div><template shadowrootmode="open">` + string(content) + `</template><b>app</b></div><p>after</p>`))
+		if err != nil {
+			return "", err
+		}
+		template := doc.Find("template")
+		if template.Length() != 1 {
+			return "", fmt.Errorf("there are %d templates", template.Length())
+		}
+		template.Empty()
+		return doc.Html()
+	}
+	empty, err := page(nil)
+	if err != nil {
+		return err
+	}
+	full, err := page(src)
+	if err != nil {
+		return err
+	}
+	if full != empty {
+		return fmt.Errorf("in a shadow root: outside of it is\n%s\nand was\n%s", full, empty)
+	}
 	return nil
 }
 

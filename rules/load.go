@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/seed14307185/refract/rewrite/selector"
 	"github.com/seed14307185/refract/segments"
 )
 
@@ -56,6 +57,7 @@ func (d *directory) load() *Set {
 		surfaces:  map[string]*Surface{},
 		responses: map[string][]byte{},
 		shown:     map[string]bool{},
+		mark:      s.Edge.Attribute,
 	}
 	d.strays()
 	for _, f := range d.list(segmentsDir, ".yaml") {
@@ -166,8 +168,23 @@ func (d *directory) compile(s *Set) {
 			s.live = append(s.live, r)
 		}
 	}
+	if n := selecting(s.live); n > selector.MaxSelectors {
+		d.refuse(surfacesDir, "mark some of the regions in the app instead", "live rules use %d surfaces with select: %d are possible", n, selector.MaxSelectors)
+		return
+	}
 	slices.SortFunc(s.live, func(a, b *Rule) int {
 		return cmp.Or(-cmp.Compare(a.Priority, b.Priority), strings.Compare(a.Name, b.Name))
 	})
 	s.Revision = revision(d.files)
+}
+
+// selecting is how many surfaces of the rules have a selector.
+func selecting(live []*Rule) int {
+	selectors := map[*Surface]bool{}
+	for _, r := range live {
+		if r.Surface.Select != "" {
+			selectors[r.Surface] = true
+		}
+	}
+	return len(selectors)
 }

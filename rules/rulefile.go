@@ -2,12 +2,12 @@ package rules
 
 import (
 	"fmt"
-	"html"
 	"maps"
 	"slices"
 	"time"
 
 	"github.com/seed14307185/refract/events"
+	"github.com/seed14307185/refract/rewrite"
 	"github.com/seed14307185/refract/segments"
 )
 
@@ -20,9 +20,6 @@ const (
 	DefaultAlpha    = 0.05
 )
 
-// ops are the operations that this version knows.
-var ops = []string{string(Inner), string(Text)}
-
 // readSurface reads a file of surfaces/.
 func readSurface(name string, v value) *Surface {
 	s := &Surface{Name: name, MaxBytes: DefaultMaxBytes}
@@ -30,9 +27,7 @@ func readSurface(name string, v value) *Surface {
 	if !ok {
 		return s
 	}
-	if v := f.get("select"); v.present() {
-		v.refuse(fmt.Sprintf(`mark the element in the app: %s="%s"`, DefaultAttribute, name), "select is not supported by this version")
-	}
+	set(&s.Select)(readSelector(f.get("select")))
 	pages, _ := f.get("pages").some("path patterns such as /projects/*")
 	for _, entry := range pages {
 		if p, ok := parsed(entry, "a path pattern", "", events.ParsePattern); ok {
@@ -41,8 +36,8 @@ func readSurface(name string, v value) *Surface {
 	}
 	allow, _ := f.get("allow").some("operations")
 	for _, entry := range allow {
-		if op, ok := entry.oneOf(ops...); ok {
-			s.Allow = append(s.Allow, Op(op))
+		if op, ok := entry.oneOf(operations...); ok {
+			s.Allow = append(s.Allow, rewrite.Operation(op))
 		}
 	}
 	limit := f.get("max_bytes")
@@ -54,14 +49,13 @@ func readSurface(name string, v value) *Surface {
 	return s
 }
 
-func (s *Surface) allows(op Op) bool { return len(s.Allow) == 0 || slices.Contains(s.Allow, op) }
-
 // parts are what rules are made of, by name.
 type parts struct {
 	segments  map[string]*segments.Segment
 	surfaces  map[string]*Surface
 	responses map[string][]byte // fragments, by the file's name
 	shown     map[string]bool   // the responses that rules name
+	mark      string            // the attribute that marks regions
 }
 
 // readRule reads a file of rules/.
@@ -147,46 +141,6 @@ func readSurfaceName(v value, known *parts) (*Surface, bool) {
 		v.warn(fmt.Sprintf("did you mean %q?", near), "there is no surfaces/%s.yaml: every page may show it", name)
 	}
 	return &Surface{Name: name, MaxBytes: DefaultMaxBytes}, true
-}
-
-func (r *Rule) readResponse(v value, known *parts) {
-	f, ok := v.fields("a mapping such as {inner: FILE}", ops...)
-	if !ok {
-		return
-	}
-	if len(f.pairs) != 1 {
-		v.refuse("", "a response is one operation: {inner: FILE} or {text: TEXT}")
-		return
-	}
-	v = f.pairs[0].value
-	r.Response.Op = Op(v.name)
-	if !r.Surface.allows(r.Response.Op) {
-		f.pairs[0].key.refuse("", "surface %q does not allow %s", r.Surface.Name, r.Response.Op)
-	}
-	switch r.Response.Op {
-	case Text:
-		s, ok := v.text()
-		if !ok {
-			return
-		}
-		r.Response.HTML = []byte(html.EscapeString(s))
-	case Inner:
-		name, ok := v.word(200)
-		if !ok {
-			return
-		}
-		fragment, found := known.responses[name]
-		if !found {
-			v.refuse(didYouMean(name, keys(known.responses), "write it to responses/"+name), "there is no response %q", name)
-			return
-		}
-		known.shown[name] = true
-		r.Response.File, r.Response.HTML = name, fragment
-	}
-	if n := len(r.Response.HTML); n > r.Surface.MaxBytes {
-		v.refuse("shorten it, or raise max_bytes of the surface", "the response has %d bytes, and surface %q takes at most %d", n, r.Surface.Name, r.Surface.MaxBytes)
-	}
-	r.Response.Hash = hash(string(r.Response.Op), string(r.Response.HTML))
 }
 
 func (r *Rule) readMetric(v value) {

@@ -2,9 +2,9 @@ package rules
 
 import (
 	"fmt"
-	"html"
 	"strings"
 
+	"github.com/seed14307185/refract/rewrite"
 	"github.com/seed14307185/refract/segments"
 )
 
@@ -12,10 +12,6 @@ import (
 // SURFACE, show RESPONSE; judge it by METRIC within 7 days; roll back if
 // GUARDRAIL within 7 days rises by more than 10 %."
 func (r *Rule) Sentence() string {
-	shown := r.Response.File
-	if r.Response.Op == Text {
-		shown = "the text " + quoteStart(string(r.Response.HTML))
-	}
 	fewer := ""
 	if r.Metric.Expect == "decrease" {
 		fewer = "fewer "
@@ -24,10 +20,43 @@ func (r *Rule) Sentence() string {
 	if r.Guardrail.Tolerate > 0 {
 		rises = "rises by more than " + formatPercent(r.Guardrail.Tolerate) + " %"
 	}
-	return fmt.Sprintf("When %s reach %s, show %s; judge it by %s%s%s within %s; roll back if %s%s within %s %s.",
-		r.Segment.Name, r.Surface.Name, shown,
+	return fmt.Sprintf("When %s reach %s, %s; judge it by %s%s%s within %s; roll back if %s%s within %s %s.",
+		r.Segment.Name, r.Surface.Name, r.Response.inWords(),
 		fewer, r.Metric.Event, inWords(r.Metric.Where), FormatDuration(r.Metric.Within),
 		r.Guardrail.Event, inWords(r.Guardrail.Where), FormatDuration(r.Guardrail.Within), rises)
+}
+
+// inWords says what the response does.
+func (r *Response) inWords() string {
+	switch r.Operation {
+	case rewrite.Outer:
+		return "put " + r.File + " in its place"
+	case rewrite.Before, rewrite.After:
+		return "show " + r.File + " " + string(r.Operation) + " it"
+	case rewrite.Prepend:
+		return "show " + r.File + " at its beginning"
+	case rewrite.Append:
+		return "show " + r.File + " at its end"
+	case rewrite.Text:
+		return "show the text " + quoteStart(string(r.HTML))
+	case rewrite.Attr:
+		var all []string
+		for _, a := range r.Attributes {
+			if a.Remove {
+				all = append(all, "remove "+a.Name)
+			} else {
+				all = append(all, "set "+a.Name+" to "+quoteStart(a.Value))
+			}
+		}
+		return strings.Join(all, " and ")
+	case rewrite.Remove:
+		return "take it away"
+	case rewrite.Shadow:
+		if r.Slot {
+			return "show " + r.File + " beside its own content"
+		}
+	}
+	return "show " + r.File
 }
 
 // inWords returns " where plan is trial and …", or nothing.
@@ -68,10 +97,10 @@ func inWords(tests []segments.Match) string {
 	return " where " + strings.Join(all, " and ")
 }
 
-// quoteStart quotes the beginning of an escaped text.
-func quoteStart(escaped string) string {
+// quoteStart quotes the beginning of a text.
+func quoteStart(text string) string {
 	const most = 40 // characters
-	s := []rune(strings.Join(strings.Fields(html.UnescapeString(escaped)), " "))
+	s := []rune(strings.Join(strings.Fields(text), " "))
 	if len(s) > most {
 		s = append(s[:most-1], '…')
 	}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/seed14307185/refract/events"
+	"github.com/seed14307185/refract/rewrite"
 	"github.com/seed14307185/refract/segments"
 )
 
@@ -30,26 +31,23 @@ type Set struct {
 // Surface is a named region of pages, with the changes it allows.
 type Surface struct {
 	Name     string
-	Pages    []events.Pattern // empty: every page
-	Allow    []Op             // empty: every operation known
-	MaxBytes int              // of a response; DefaultMaxBytes if the file has none
+	Select   string              // a CSS selector that finds the region; empty: it is marked with the name
+	Pages    []events.Pattern    // empty: every page
+	Allow    []rewrite.Operation // empty: every operation
+	MaxBytes int                 // of a response; DefaultMaxBytes if the file has none
 }
 
-// Op is how a response changes its surface.
-type Op string
-
-// The operations that this version knows.
-const (
-	Inner Op = "inner" // the fragment replaces the region's content
-	Text  Op = "text"  // the same with text, escaped
-)
-
-// Response is the approved change for a surface.
+// Response is the approved change for a surface: what a rewrite.Surface needs
+// besides its name, and whether it replaces.
 type Response struct {
-	Op   Op
-	File string // of an Inner response, relative to responses/; else empty
-	HTML []byte // what is written between the region's tags: checked, and escaped for Text
-	Hash string // of Op and HTML, 12 hex digits
+	Operation rewrite.Operation
+	File      string // relative to responses/; empty for Text, Attr and Remove
+	// HTML is the checked fragment of File. For Text it is the plain text, which
+	// package rewrite escapes; for Attr and Remove it is nil.
+	HTML       []byte
+	Attributes []rewrite.Attribute // of Attr: names in small letters, in their order, each once
+	Slot       bool                // of Shadow: the app's own content stays in sight
+	Hash       string              // of all this but File, 12 hex digits
 }
 
 // Metric is the event that shows that the rule helped.

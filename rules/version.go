@@ -22,6 +22,9 @@ func (r *Rule) version() string {
 		number(r.Guardrail.Tolerate), number(r.Guardrail.Baseline), number(r.Guardrail.Alpha),
 		string(r.Unit),
 	}
+	if r.Surface.Select != "" {
+		parts = append(parts, "select "+r.Surface.Select) // no page begins so
+	}
 	var pages []string
 	for _, p := range r.Surface.Pages {
 		pages = append(pages, p.String())

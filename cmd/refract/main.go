@@ -73,6 +73,7 @@ func newRoot(now func() time.Time) *cobra.Command {
 		newReportCommand(),
 		newExplainCommand(),
 		newHealthCommand(),
+		newSurfacesCommand(),
 		newRewriteCommand(),
 		newStatsCommand(),
 	)

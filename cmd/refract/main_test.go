@@ -63,7 +63,7 @@ func shiftedClock(file string) func() time.Time {
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script", UpdateScripts: *update,
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "encoded": encoded, "decoded": decoded},
 	})
 }
 

@@ -51,7 +51,7 @@ func newMeter() *meter {
 			Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10},
 		}),
 		inFlight:    gauge("http_requests_in_flight", "Requests being served."),
-		responses:   counter("rule_responses_total", "Pages on which a rule's surface was found and could be swapped.", "rule", "arm"),
+		responses:   counter("rule_responses_total", "Pages on which a rule's surface was found and could be changed.", "rule", "arm", "operation"),
 		passthrough: counter("passthrough_total", "Pages that a rule could touch and that went through untouched.", "reason"),
 		missing:     counter("surface_missing_total", "Pages on which a decided surface was not found.", "surface"),
 		duplicate:   counter("surface_duplicate_total", "Pages on which a decided surface was found more than once.", "surface"),
@@ -94,7 +94,7 @@ func (m *meter) exchange(x *proxy.Exchange) {
 		case rewrite.Missing:
 			m.missing.WithLabelValues(s.Name).Inc()
 		case rewrite.Swappable:
-			m.responses.WithLabelValues(x.Decision[i].Rule.Name, string(x.Decision[i].Arm)).Inc()
+			m.responses.WithLabelValues(x.Decision[i].Rule.Name, string(x.Decision[i].Arm), string(s.Operation)).Inc()
 		default:
 			m.untouched.WithLabelValues(s.Name, string(s.Reason)).Inc()
 		}

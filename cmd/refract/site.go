@@ -3,13 +3,10 @@ package main
 import (
 	"errors"
 	"fmt"
-	"io"
-	"net/http"
 	"os"
+	"slices"
 	"strings"
-	"time"
 
-	"github.com/PuerkitoBio/goquery"
 	"github.com/spf13/cobra"
 
 	"github.com/seed14307185/refract/rules"
@@ -63,33 +60,31 @@ func newCheckCommand() *cobra.Command {
 
 // checkPage fetches a page and says which of the rules' surfaces are on it.
 func checkPage(cmd *cobra.Command, set *rules.Set, page string) error {
-	client := &http.Client{Timeout: 30 * time.Second}
-	req, err := http.NewRequestWithContext(cmd.Context(), http.MethodGet, page, nil)
-	if err != nil {
-		return usageErrorf("--origin: %w", err)
-	}
-	resp, err := client.Do(req)
+	p, err := fetchPage(cmd.Context(), page)
 	if err != nil {
 		return fmt.Errorf("fetching a page: %w", err)
 	}
-	defer resp.Body.Close()
-	if resp.StatusCode != http.StatusOK {
-		return fmt.Errorf("%s answers %s", page, resp.Status)
-	}
-	doc, err := goquery.NewDocumentFromReader(io.LimitReader(resp.Body, 32<<20))
+	d, err := p.parse()
 	if err != nil {
-		return fmt.Errorf("%s: %w", page, err)
+		return err
 	}
-	found := map[string]int{}
-	doc.Find("[" + set.Edge.Attribute + "]").Each(func(_ int, s *goquery.Selection) {
-		found[s.AttrOr(set.Edge.Attribute, "")]++
-	})
+	marked := d.marked(set.Edge.Attribute)
 	for _, r := range set.Rules {
-		cmd.Printf("surface %s of rule %s: found %d times on %s\n", r.Surface.Name, r.Name, found[r.Surface.Name], page)
-		delete(found, r.Surface.Name)
+		n := 0
+		if r.Surface.Select != "" {
+			n = d.Find(r.Surface.Select).Length()
+		}
+		for _, m := range marked {
+			if r.Surface.Select == "" && r.Surface.Name == m.name {
+				n = len(m.nodes)
+			}
+		}
+		cmd.Printf("surface %s of rule %s: found %d times on %s\n", r.Surface.Name, r.Name, n, page)
 	}
-	for name, n := range found {
-		cmd.Printf("surface %s: found %d times, no rule uses it\n", name, n)
+	for _, m := range marked {
+		if !slices.ContainsFunc(set.Rules, func(r *rules.Rule) bool { return r.Surface.Select == "" && r.Surface.Name == m.name }) {
+			cmd.Printf("surface %s: found %d times, no rule uses it\n", m.name, len(m.nodes))
+		}
 	}
 	return nil
 }

@@ -1,0 +1,106 @@
+package proxy
+
+import (
+	"errors"
+	"io"
+	"net/http"
+
+	"github.com/seed14307185/refract/rewrite"
+	"github.com/seed14307185/refract/rewrite/coding"
+	"github.com/seed14307185/refract/rules"
+)
+
+// page is a response body on its way through the rewriter: decoded before, if
+// it is coded, and encoded after.
+type page struct {
+	origin   io.Closer
+	decoder  *coding.Decoder // nil: the origin's body has no coding
+	html     *rewrite.Reader
+	encoder  *coding.Encoder // nil: the visitor's has none
+	complete bool            // the whole page was read
+	closed   bool
+}
+
+// open puts the rewriter into a response's body. If the body turns out not to
+// be in the coding that it is said to be in, it stays as it is, and open
+// returns false.
+//
+// For that it waits for the first bytes of a coded page, after which only the
+// visitor's own connection can tell that something is wrong.
+func (p *Proxy) open(x *Exchange, resp *http.Response, from, to coding.Coding) bool {
+	plan := rewrite.Plan{Attribute: x.set.Edge.Attribute}
+	for _, d := range x.Decision {
+		plan.Surfaces = append(plan.Surfaces, rewrite.Surface{
+			Name: d.Rule.Surface.Name, HTML: d.Rule.Response.HTML, Replace: d.Arm == rules.Treatment,
+		})
+	}
+	program, err := rewrite.Compile(plan)
+	if err != nil {
+		panic(err) // the rules were checked when they were loaded
+	}
+	b := &page{origin: resp.Body}
+	var src io.Reader = resp.Body
+	if from != coding.Identity {
+		b.decoder = p.codings.NewDecoder(resp.Body, from)
+		src = b.decoder
+	}
+	b.html = program.NewReader(src, resp.Header.Get("Content-Type"))
+	if b.decoder != nil {
+		// Nothing that could panic may come after this.
+		if err := b.decoder.Peek(); err != nil {
+			resp.Body = struct {
+				io.Reader
+				io.Closer
+			}{b.decoder.Original(), resp.Body}
+			b.decoder.Close()
+			b.html.Close()
+			if errors.Is(err, coding.ErrCorrupt) { // else the origin broke off: it will again
+				x.Passthrough = ReasonCoding
+			}
+			return false
+		}
+	}
+	if to != coding.Identity {
+		b.encoder = p.codings.NewEncoder(b.html, to)
+	}
+	x.body, resp.Body = b, b
+	return true
+}
+
+// Read implements io.Reader. What is wrong with the page, or with its coding,
+// is an error after all that is right: then the response is broken off.
+func (b *page) Read(to []byte) (n int, err error) {
+	if b.encoder != nil {
+		n, err = b.encoder.Read(to)
+	} else {
+		n, err = b.html.Read(to)
+	}
+	if err == io.EOF {
+		b.complete = true
+	}
+	return n, err
+}
+
+// Close ends the origin's response. It may be called again.
+func (b *page) Close() error {
+	if b.closed {
+		return nil
+	}
+	b.closed = true
+	err := b.origin.Close() // first: the encoder waits for a read of it
+	if b.encoder != nil {
+		b.encoder.Close()
+	}
+	if b.decoder != nil {
+		b.decoder.Close()
+	}
+	return err
+}
+
+// done closes the page, and says what was found on it and what was wrong with
+// the rewriter. It is called once, at the end.
+func (b *page) done() ([]rewrite.Sighting, error) {
+	_ = b.Close() // what of the origin's answer wasn't read isn't wanted
+	defer b.html.Close()
+	return b.html.Sightings(), b.html.Fault()
+}

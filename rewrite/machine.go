@@ -1,0 +1,460 @@
+package rewrite
+
+import (
+	"bytes"
+)
+
+// An event is why a machine stops.
+type event uint8
+
+const (
+	evMore   event = iota // the rest of the bytes is no whole token
+	evMarked              // a start tag that may be wanted was taken
+	evFloor               // what the floor protects was touched, or its element closed
+	evToken               // a token was taken; only if each is asked for
+	evLost                // the tree is lost
+)
+
+// A text is the kind of text that the lexer is in.
+type text uint8
+
+const (
+	dataText  text = iota
+	rawTextOf      // of the element that machine.raw names: title, style and so on
+	scriptText
+	noscriptText
+	commentText
+	bogusText // up to the next '>'
+	cdataText
+)
+
+// A machine takes a page apart (13.2.5) and drives a tree. Bytes are given to
+// it in pieces of any size; it never looks at one twice that it has taken. A
+// machine is a value: a copy goes its own way.
+type machine struct {
+	tree
+
+	text   text
+	ending nameKey // the element whose end tag ends the text
+	script scriptState
+
+	// A tag whose end was not found yet: how far it was searched.
+	tagSeen  int
+	tagState tagState
+
+	// Of the run of characters before the next token.
+	run      bool // there are characters other than NUL
+	runBlank bool // and all are white space
+
+	attribute string // the marking attribute in lower case; empty: none is looked for
+	mark      markSearch
+	every     bool       // stop after each token
+	selected  bool       // set by who listens to tree.inserted, to stop after the tag
+	linked    func(*tag) // is told of links outside of templates; nil: nobody asks
+	maxToken  int
+
+	// Of the last token.
+	tag    tag
+	isTag  bool
+	at     int // where it begins
+	before before
+}
+
+// before is what the tree was before a start tag.
+type before struct {
+	depth, actives int
+	lastID         uint32
+	mode           mode
+	framesetOK     bool
+	pending        bool
+	newline        newline
+}
+
+// A scriptState is how deep in what looks like a comment a script is (13.2.5.15
+// and on).
+type scriptState uint8
+
+const (
+	plainScript scriptState = iota
+	escapedScript
+	doublyEscapedScript
+)
+
+func (m *machine) begin() {
+	m.tree.begin()
+	m.text, m.tagSeen, m.run, m.runBlank = dataText, 0, false, true
+	m.every, m.selected, m.at = false, false, -1
+}
+
+// advance takes tokens of b from i on, until one is of interest. next is the
+// first byte not taken: b is to be given again from there, with more. At the
+// end of the page what then is left is no token.
+func (m *machine) advance(w *window, b []byte, i int) (next int, ev event) {
+	w.size = 0
+	for {
+		if m.text != dataText {
+			var ok bool
+			if i, ok = m.advanceText(b, i); !ok {
+				return i, evMore
+			}
+			if ev := m.check(); ev != evMore {
+				return i, ev
+			}
+			continue
+		}
+		start := i
+		i = w.nextLT(b, i, m.mark)
+		if i > start && (m.framesetOK || m.pending || m.mode != inBody) {
+			m.note(b[start:i])
+		}
+		if len(b)-i < 12 {
+			next, ok := m.short(w, b, i)
+			if !ok {
+				return i, evMore
+			}
+			i = next
+		} else {
+			switch c := b[i+1]; {
+			case isLetter(c):
+				key, n := shortName(b[i+1:])
+				end, ok := 0, true
+				if n == 0 {
+					key, end, ok = m.longTag(w, b, i, 1)
+				} else if end = i + 1 + n; b[end] != '>' {
+					end, ok = m.tagEnd(w, b, i, end)
+				}
+				if !ok {
+					return i, evMore
+				}
+				m.tag = tag{raw: b[i : end+1], key: key, name: n + 1}
+				if n == 0 {
+					m.tag.name = nameEnd(b, i+1) - i
+				}
+				m.at = i
+				i = end + 1
+				m.startTag(w, end)
+			case c == '/':
+				next, ok := m.endTag(w, b, i)
+				if !ok {
+					return i, evMore
+				}
+				i = next
+			default:
+				next, ok := m.markup(b, i)
+				if !ok {
+					return i, evMore
+				}
+				i = next
+			}
+		}
+		if ev := m.check(); ev != evMore {
+			return i, ev
+		}
+	}
+}
+
+// check says whether the last token is of interest.
+func (m *machine) check() event {
+	switch {
+	case m.lost != "":
+		return evLost
+	case m.selected:
+		m.selected = false
+		return evMarked
+	case m.floor > 0 && (m.left || m.escaped != ""):
+		return evFloor
+	case m.every && m.at >= 0:
+		return evToken
+	}
+	return evMore
+}
+
+// startTag takes m.tag. Its '>' is at end.
+func (m *machine) startTag(w *window, end int) {
+	g := &m.tag
+	g.kind = g.key.kind()
+	m.isTag = true
+	m.flush()
+	m.before.lastID = m.lastID
+	if m.inserted != nil || m.attribute != "" && w.marked(m.at+g.name, end) {
+		m.before = before{m.depth, m.actives, m.lastID, m.mode, m.framesetOK, m.pending, m.newline}
+		m.selected = m.attribute != "" && g.has(m.attribute)
+	}
+	if g.kind == kindMeta && m.linked != nil && m.nested == 0 {
+		m.linked(g)
+	}
+	m.raw = 0
+	m.start(g)
+	if m.raw != 0 {
+		m.openText(g)
+	}
+}
+
+// openText begins the text mode of a start tag.
+func (m *machine) openText(g *tag) {
+	m.ending = g.key
+	m.newline = keepNewline
+	switch g.kind {
+	case kindScript:
+		m.text, m.script = scriptText, plainScript
+	case kindNoscript:
+		m.text = noscriptText
+	default:
+		m.text = rawTextOf
+	}
+}
+
+// endTag takes an end tag at i, or what else begins with "</" there.
+func (m *machine) endTag(w *window, b []byte, i int) (int, bool) {
+	if !isLetter(b[i+2]) {
+		return m.markup(b, i)
+	}
+	key, n := shortName(b[i+2:])
+	end, ok := 0, true
+	if n == 0 {
+		key, end, ok = m.longTag(w, b, i, 2)
+		n = nameEnd(b, i+2) - i - 2
+	} else if end = i + 2 + n; b[end] != '>' {
+		end, ok = m.tagEnd(w, b, i, end)
+	}
+	if !ok {
+		return i, false
+	}
+	m.tag = tag{raw: b[i : end+1], key: key, kind: key.kind(), name: n + 2, end: true}
+	m.isTag, m.at = true, i
+	m.flush()
+	m.before.depth = m.depth
+	m.end(&m.tag)
+	return end + 1, true
+}
+
+// longTag reads the name and finds the end of a tag whose name is not a plain
+// short one. The name begins skip bytes after i.
+func (m *machine) longTag(w *window, b []byte, i, skip int) (key nameKey, end int, ok bool) {
+	at := nameEnd(b, i+skip)
+	if at == len(b) {
+		return 0, 0, false
+	}
+	name := b[i+skip : at]
+	if !plainName(name) {
+		m.lose(Ambiguous)
+	}
+	key = keyOf(name)
+	end = at
+	if b[at] != '>' {
+		end, ok = m.tagEnd(w, b, i, at)
+		return key, end, ok
+	}
+	return key, end, true
+}
+
+// nameEnd is where a tag's name ends that begins at i.
+func nameEnd(b []byte, i int) int {
+	for i < len(b) && b[i] != '>' && b[i] != '/' && !isSpace(b[i]) {
+		i++
+	}
+	return i
+}
+
+// tagEnd finds the '>' of the tag that begins at i and whose name ends at p.
+func (m *machine) tagEnd(w *window, b []byte, i, p int) (int, bool) {
+	if m.tagSeen > 0 {
+		return m.slowTagEnd(b, i, i+m.tagSeen)
+	}
+	for {
+		e := w.nextTag(b, p, m.mark)
+		if e >= len(b)-1 {
+			break
+		}
+		switch b[e] {
+		case '>':
+			if e-i >= m.maxToken {
+				m.lose(TooLarge)
+			}
+			return e, true
+		case '=':
+			// Only the usual form is taken here: a name, '=' and a quoted value.
+			if c := b[e-1]; e == p || isSpace(c) || c == '/' {
+				return m.slowTagEnd(b, i, nameEnd(b, i+1))
+			}
+			switch b[e+1] {
+			case '"':
+				p = w.nextQuote(b, e+2, m.mark) + 1
+			case '\'':
+				k := bytes.IndexByte(b[e+2:], '\'')
+				if k < 0 {
+					return m.slowTagEnd(b, i, nameEnd(b, i+1))
+				}
+				p = e + 2 + k + 1
+			case ' ', '\t', '\n', '\r', '\f':
+				return m.slowTagEnd(b, i, nameEnd(b, i+1))
+			default:
+				for p = e + 1; p < len(b) && b[p] != '>' && !isSpace(b[p]); {
+					p++
+				}
+			}
+			if p >= len(b) {
+				return m.slowTagEnd(b, i, nameEnd(b, i+1))
+			}
+		default:
+			return m.slowTagEnd(b, i, nameEnd(b, i+1))
+		}
+	}
+	return m.slowTagEnd(b, i, nameEnd(b, i+1))
+}
+
+// slowTagEnd is tagEnd state by state, and remembers how far it came.
+func (m *machine) slowTagEnd(b []byte, i, from int) (int, bool) {
+	state := m.tagState
+	if m.tagSeen == 0 {
+		state = inTagName
+	}
+	end, state, ok := findTagEnd(b, from, state)
+	if !ok {
+		m.tagSeen, m.tagState = end-i, state
+		return 0, false
+	}
+	m.tagSeen = 0
+	if end-i >= m.maxToken {
+		m.lose(TooLarge)
+	}
+	return end, true
+}
+
+// short takes the token at i where fewer bytes follow than the fast way reads.
+func (m *machine) short(w *window, b []byte, i int) (int, bool) {
+	if len(b)-i < 2 {
+		return i, false
+	}
+	switch c := b[i+1]; {
+	case isLetter(c):
+		key, end, ok := m.longTag(w, b, i, 1)
+		if !ok {
+			return i, false
+		}
+		m.tag = tag{raw: b[i : end+1], key: key, name: nameEnd(b, i+1) - i}
+		m.at = i
+		m.startTag(w, end)
+		return end + 1, true
+	case c == '/':
+		if len(b)-i < 3 {
+			return i, false
+		}
+		if !isLetter(b[i+2]) {
+			return m.markup(b, i)
+		}
+		key, end, ok := m.longTag(w, b, i, 2)
+		if !ok {
+			return i, false
+		}
+		m.tag = tag{raw: b[i : end+1], key: key, kind: key.kind(), name: nameEnd(b, i+2) - i, end: true}
+		m.isTag, m.at = true, i
+		m.flush()
+		m.before.depth = m.depth
+		m.end(&m.tag)
+		return end + 1, true
+	}
+	return m.markup(b, i)
+}
+
+// markup takes what begins with '<' and is no tag.
+func (m *machine) markup(b []byte, i int) (int, bool) {
+	rest := b[i:]
+	m.isTag, m.at = false, i
+	switch {
+	case rest[1] == '/' && rest[2] == '>':
+		m.at = -1
+		return i + 3, true // nothing at all
+	case rest[1] == '/' || rest[1] == '?':
+		m.flush()
+		m.comment()
+		m.text = bogusText
+		return i + 2, true
+	case rest[1] != '!':
+		m.at = -1
+		m.note(rest[:1]) // text
+		return i + 1, true
+	}
+	const dashes, doctype, cdata = "<!--", "<!doctype", "<![CDATA["
+	switch {
+	case bytes.HasPrefix(rest, []byte(dashes)):
+		switch k := bytes.TrimPrefix(rest, []byte(dashes)); {
+		case len(k) == 0, len(k) == 1 && k[0] == '-':
+			return i, false
+		case k[0] == '>':
+			m.flush()
+			m.comment()
+			return i + 5, true
+		case k[0] == '-' && k[1] == '>':
+			m.flush()
+			m.comment()
+			return i + 6, true
+		}
+		m.flush()
+		m.comment()
+		m.text = commentText
+		return i + 4, true
+	case len(rest) >= len(doctype) && foldedEqual(rest[:len(doctype)], doctype):
+		end := bytes.IndexByte(rest, '>')
+		if end < 0 {
+			return i, false
+		}
+		if end >= m.maxToken {
+			m.lose(TooLarge)
+		}
+		m.flush()
+		m.doctype(rest[:end+1])
+		return i + end + 1, true
+	case bytes.HasPrefix(rest, []byte(cdata)) && m.depth > 0 && m.top().space != spaceHTML:
+		m.text = cdataText
+		m.at = -1
+		return i + len(cdata), true
+	case len(rest) < len(dashes) && bytes.HasPrefix([]byte(dashes), rest),
+		len(rest) < len(doctype) && foldedEqual(rest, doctype[:len(rest)]),
+		len(rest) < len(cdata) && bytes.HasPrefix([]byte(cdata), rest):
+		return i, false
+	}
+	m.flush()
+	m.comment()
+	m.text = bogusText
+	return i + 2, true
+}
+
+// note takes characters of a run of text.
+func (m *machine) note(s []byte) {
+	for m.newline != keepNewline && len(s) > 0 {
+		switch {
+		case s[0] == '\n':
+			m.newline = keepNewline
+		case s[0] == '\r' && m.newline == dropNewline:
+			m.newline = dropLineFeed
+		default:
+			m.newline = keepNewline
+			continue
+		}
+		s = s[1:]
+	}
+	if m.run && !m.runBlank {
+		return
+	}
+	foreign := m.depth > 0 && m.top().space != spaceHTML
+	for _, c := range s {
+		if c == 0 && !foreign {
+			continue
+		}
+		m.run = true
+		if !isSpace(c) && c != 0 {
+			m.runBlank = false
+			return
+		}
+	}
+}
+
+// flush gives the run of characters to the tree, before the next token.
+func (m *machine) flush() {
+	if m.run {
+		blank := m.runBlank
+		m.run, m.runBlank = false, true
+		m.tree.text(blank)
+	}
+}

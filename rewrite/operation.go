@@ -1,0 +1,247 @@
+package rewrite
+
+// beginRegion starts on the operation of a region whose start tag was just
+// taken: some are done at once, others need the end. It gives the reason where
+// the operation can't be.
+func (r *Reader) beginRegion() Reason {
+	m, g := &r.machine, &r.region
+	op := r.sightings[g.surface].Operation
+	content, why := r.content()
+	if why != "" {
+		return why
+	}
+	switch op {
+	case Before, Outer, Remove:
+		if !r.standBefore() {
+			return Ambiguous
+		}
+	default:
+		r.start.copyFrom(&m.tree)
+	}
+	switch op {
+	case Before:
+		if why := r.try(content, r.start.depth-1); why != "" {
+			return why
+		}
+		r.insert(content, g.start)
+		return r.conclude()
+	case Attr:
+		if g.kind == kindInput && m.before.framesetOK {
+			return Frameset // its type could matter
+		}
+		r.settle(g.start)
+		if kindProps[g.kind]&formatting == 0 {
+			r.editTag()
+			return r.conclude()
+		}
+		g.hold = true // the parser could open it anew
+	case Outer, Remove:
+		if !r.standsApart(g.start, content) {
+			return Ambiguous
+		}
+		r.settle(g.start)
+		g.hold = true
+		if g.leaf {
+			return r.replaceLeaf(content)
+		}
+	case After:
+		if g.leaf {
+			if why := r.try(content, m.depth-1); why != "" {
+				return why
+			}
+			r.insert(content, g.content)
+			return r.conclude()
+		}
+	case Prepend:
+		if g.leaf || m.newline != keepNewline {
+			return NotABlock
+		}
+		if why := r.try(content, g.floor); why != "" {
+			return why
+		}
+		r.insert(content, g.content)
+		return r.conclude()
+	case Append:
+		if g.leaf || m.newline != keepNewline {
+			return NotABlock
+		}
+	case Inner, Text, Shadow, Auto:
+		if g.leaf {
+			return NotABlock
+		}
+		if op == Shadow {
+			if !canHostShadow(r.sightings[g.surface].Element) {
+				return Host
+			}
+			m.every = true // to see whether the first thing in it is a shadow root
+		}
+		r.settle(g.content)
+		g.hold = true
+	}
+	m.floor, m.left, m.escaped = g.floor, false, ""
+	return ""
+}
+
+// standBefore makes r.start what the parser was before the start tag, if all
+// that the tag did was to put its element in.
+func (r *Reader) standBefore() bool {
+	m, was, t := &r.machine, &r.machine.before, &r.start
+	if was.mode < inBody || was.depth < 2 || was.pending || was.newline != keepNewline {
+		return false
+	}
+	t.copyFrom(&m.tree)
+	t.mode, t.framesetOK, t.newline = was.mode, was.framesetOK, keepNewline
+	if r.region.leaf {
+		return m.depth == was.depth && m.lastID == was.lastID
+	}
+	if m.depth != was.depth+1 || m.lastID != was.lastID+1 || m.actives > was.actives+1 || m.actives < was.actives {
+		return false
+	}
+	t.depth, t.actives = was.depth, was.actives
+	switch r.region.kind {
+	case kindForm:
+		t.form = 0
+	case kindP:
+		t.paragraphs--
+	}
+	return true
+}
+
+// try says why the content can't be put where r.start is: the parser must be
+// there again after it, and what is open at the floor or below not be touched.
+func (r *Reader) try(content []byte, floor int) Reason {
+	if r.program.surfaces[r.region.surface].only {
+		return ""
+	}
+	t := &r.trial
+	t.branch(&r.start)
+	t.floor = floor
+	if !t.takeAll(&r.aside, content) || !t.same(&r.start.tree) {
+		return Fragment
+	}
+	if t.framesetOK != r.start.framesetOK {
+		return Frameset
+	}
+	return ""
+}
+
+// content is what the operation puts in, in the page's charset.
+func (r *Reader) content() ([]byte, Reason) {
+	i := r.region.surface
+	s := &r.program.surfaces[i]
+	if s.only || len(s.HTML) == 0 {
+		return nil, ""
+	}
+	content := s.HTML
+	if e := r.encoding; e.name != "utf-8" || !e.declared {
+		if content = r.program.encoded(e)[i]; content == nil {
+			return nil, Charset
+		}
+	}
+	if k := r.region.kind; content[0] == '\n' && (k == kindPre || k == kindListing) {
+		switch r.sightings[i].Operation {
+		case Inner, Text:
+			content = r.make(func(dst []byte) []byte { return append(append(dst, '\n'), content...) }) // the first is dropped there
+		}
+	}
+	return content, ""
+}
+
+// make gives content made for this page.
+func (r *Reader) make(appendTo func(dst []byte) []byte) []byte {
+	n := len(r.made)
+	r.made = appendTo(r.made)
+	return r.made[n:]
+}
+
+// conclude puts an operation on record that can be done.
+func (r *Reader) conclude() Reason {
+	i := r.region.surface
+	r.close()
+	r.note(i, "")
+	return ""
+}
+
+// insert puts content in at buf[at].
+func (r *Reader) insert(content []byte, at int) {
+	r.settle(at)
+	if r.program.surfaces[r.region.surface].Replace {
+		r.put(r.apart(content, at), at)
+	}
+}
+
+// replace puts content in the place of what is held before buf[to].
+func (r *Reader) replace(content []byte, to int) {
+	if r.program.surfaces[r.region.surface].Replace {
+		r.put(r.apart(content, r.settled), to)
+	}
+}
+
+// standsApart says whether content can take the place of what begins at buf[at]
+// without being read together with what stands before. Without content that is
+// not known of what comes then.
+func (r *Reader) standsApart(at int, content []byte) bool {
+	return len(content) > 0 || r.program.surfaces[r.region.surface].only || r.apartFrom(at)
+}
+
+// apart makes sure that the first character of content is not read together
+// with what stands before buf[at].
+func (r *Reader) apart(content []byte, at int) []byte {
+	if len(content) == 0 || content[0] == '<' || content[0] == '&' || r.apartFrom(at) {
+		return content
+	}
+	return r.make(func(dst []byte) []byte { return append(appendReference(dst, content[0]), content[1:]...) })
+}
+
+// apartFrom says whether whatever is put at buf[at] is read by itself: there is
+// no unfinished character reference, carriage return or '<' before.
+func (r *Reader) apartFrom(at int) bool {
+	for i := at - 1; ; i-- {
+		c := r.last
+		if i >= 0 {
+			c = r.buf[i]
+		}
+		switch {
+		case c == '&', i == at-1 && (c == '<' || c == '\r'):
+			return false
+		case !isOfReference(c):
+			return true
+		case i < 0:
+			return false // not known
+		}
+	}
+}
+
+// appendReference appends an ASCII character as a character reference.
+func appendReference(dst []byte, c byte) []byte {
+	dst = append(dst, "&#"...)
+	if c >= 100 {
+		dst = append(dst, '1')
+		c -= 100
+		dst = append(dst, '0'+c/10)
+	} else if c >= 10 {
+		dst = append(dst, '0'+c/10)
+	}
+	return append(dst, '0'+c%10, ';')
+}
+
+// editTag puts the start tag with the attributes that Attr asks for in the
+// place of the region's, before which all is settled.
+func (r *Reader) editTag() {
+	s, g := &r.program.surfaces[r.region.surface], &r.region
+	if s.Replace {
+		r.put(r.make(func(dst []byte) []byte { return setAttributes(dst, r.buf[g.start:g.content], s.Attributes) }), g.content)
+	}
+}
+
+// replaceLeaf is Outer and Remove for an element without content.
+func (r *Reader) replaceLeaf(content []byte) Reason {
+	if why := r.try(content, r.start.depth-1); why != "" {
+		return why
+	}
+	if r.start.framesetOK != r.machine.framesetOK {
+		return Frameset
+	}
+	r.replace(content, r.region.content)
+	return r.conclude()
+}

@@ -1,0 +1,19 @@
+package rewrite
+
+import "golang.org/x/sys/cpu"
+
+// masksAVX2 fills words of each mask, beginning with the word at, from 64 bytes per word at p. It reads
+// mark.distance bytes more than these.
+//
+//go:noescape
+func masksAVX2(w *window, p *byte, at, words int, mark markSearch)
+
+var hasAVX2 = cpu.X86.HasAVX2
+
+func (w *window) masks(b []byte, at, words int, mark markSearch) {
+	if hasAVX2 {
+		masksAVX2(w, &b[0], at, words, mark)
+		return
+	}
+	w.masksGeneric(b, at, words, mark)
+}
