@@ -197,8 +197,44 @@ const kindSlots = 512
 type kindSlot struct {
 	key   nameKey
 	kind  kind
+	quick quick
 	props props
 }
+
+// A quick is what a start tag does in the usual case: "in body", with no
+// formatting element to be opened anew.
+type quick uint8
+
+const (
+	quickPush    quick = iota // the element is put in and open
+	quickBlock                // the same if no p is open
+	quickHeading              // the same if no heading is the current node either
+	quickItem                 // the same if the current node is a list
+	quickFormat               // the same, and it is an active formatting element
+	quickVoid                 // nothing
+	quickRule                 // nothing if no p is open
+	notQuick
+)
+
+var kindQuick = func() (all [kindCount]quick) {
+	for k := range all {
+		all[k] = notQuick
+	}
+	for q, kinds := range map[quick][]kind{
+		quickPush:    {kindOther, kindRuby, kindSpan, kindSub, kindSup, kindVar},
+		quickBlock:   {kindBlock, kindDiv, kindOl, kindUl, kindP},
+		quickHeading: {kindHeading},
+		quickItem:    {kindLi, kindDd, kindDt},
+		quickFormat:  {kindA, kindFont, kindFormat},
+		quickVoid:    {kindVoid, kindBr, kindImage, kindInput, kindParam},
+		quickRule:    {kindHr},
+	} {
+		for _, k := range kinds {
+			all[k] = q
+		}
+	}
+	return all
+}()
 
 // kindIndex finds kinds by open addressing; an empty slot ends a search.
 var kindIndex = func() *[kindSlots]kindSlot {
@@ -210,7 +246,12 @@ var kindIndex = func() *[kindSlots]kindSlot {
 			for t[i].key != 0 {
 				i = (i + 1) % kindSlots
 			}
-			t[i] = kindSlot{key, kind(k), kindProps[k]}
+			t[i] = kindSlot{key, kind(k), kindQuick[k], kindProps[k]}
+		}
+	}
+	for i := range t {
+		if t[i].key == 0 {
+			t[i].props = kindProps[kindOther]
 		}
 	}
 	return &t
@@ -219,10 +260,13 @@ var kindIndex = func() *[kindSlots]kindSlot {
 func (k nameKey) slot() uint { return uint(uint64(k)*0x9e3779b97f4a7c15>>55) % kindSlots }
 
 // kind is what tree construction knows the name as.
-func (k nameKey) kind() kind {
+func (k nameKey) kind() kind { return k.find().kind }
+
+// find gives the name's slot, or an empty one, which says kindOther.
+func (k nameKey) find() *kindSlot {
 	for i := k.slot(); ; i = (i + 1) % kindSlots {
 		if s := &kindIndex[i]; s.key == k || s.key == 0 {
-			return s.kind // of an empty slot: kindOther
+			return s
 		}
 	}
 }

@@ -122,8 +122,6 @@ func encodeFragment(src []byte, page encoding) ([]byte, bool) {
 			}
 		case html.EndTagToken:
 			rawText, strict = false, true
-		default:
-			strict = true
 		}
 		if strict && !isASCII(raw) {
 			b := encode(raw)

@@ -49,6 +49,7 @@ type machine struct {
 	attribute string // the marking attribute in lower case; empty: none is looked for
 	mark      markSearch
 	every     bool       // stop after each token
+	fast      bool       // what comes next is for skim
 	selected  bool       // set by who listens to tree.inserted, to stop after the tag
 	linked    func(*tag) // is told of links outside of templates; nil: nobody asks
 	maxToken  int
@@ -83,7 +84,7 @@ const (
 func (m *machine) begin() {
 	m.tree.begin()
 	m.text, m.tagSeen, m.run, m.runBlank = dataText, 0, false, true
-	m.every, m.selected, m.at = false, false, -1
+	m.every, m.selected, m.fast, m.at = false, false, false, -1
 }
 
 // advance takes tokens of b from i on, until one is of interest. next is the
@@ -92,6 +93,13 @@ func (m *machine) begin() {
 func (m *machine) advance(w *window, b []byte, i int) (next int, ev event) {
 	w.size = 0
 	for {
+		if m.fast {
+			i = m.skim(w, b, i)
+			if i == len(b) {
+				return i, evMore
+			}
+		}
+		m.fast = false
 		if m.text != dataText {
 			var ok bool
 			if i, ok = m.advanceText(b, i); !ok {
@@ -100,6 +108,7 @@ func (m *machine) advance(w *window, b []byte, i int) (next int, ev event) {
 			if ev := m.check(); ev != evMore {
 				return i, ev
 			}
+			m.fast = m.usual()
 			continue
 		}
 		start := i
@@ -150,6 +159,7 @@ func (m *machine) advance(w *window, b []byte, i int) (next int, ev event) {
 		if ev := m.check(); ev != evMore {
 			return i, ev
 		}
+		m.fast = m.usual()
 	}
 }
 

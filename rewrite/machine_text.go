@@ -246,7 +246,7 @@ func (m *machine) branch(o *machine) {
 	m.floor, m.left, m.escaped = 0, false, ""
 	m.text, m.tagSeen, m.run, m.runBlank = dataText, 0, false, true
 	m.linked, m.maxToken = nil, o.maxToken
-	m.attribute, m.mark, m.every, m.selected, m.at = "", markSearch{}, false, false, -1
+	m.attribute, m.mark, m.every, m.selected, m.fast, m.at = "", markSearch{}, false, false, false, -1
 }
 
 // takeAll takes a whole piece of HTML, and says whether it is whole tokens,

@@ -193,23 +193,28 @@ func (r *Reader) apart(content []byte, at int) []byte {
 	return r.make(func(dst []byte) []byte { return append(appendReference(dst, content[0]), content[1:]...) })
 }
 
+// lookBack is how far apartFrom looks for the beginning of a character
+// reference, in bytes. The longest name has 32.
+const lookBack = 64
+
 // apartFrom says whether whatever is put at buf[at] is read by itself: there is
 // no unfinished character reference, carriage return or '<' before.
 func (r *Reader) apartFrom(at int) bool {
-	for i := at - 1; ; i-- {
-		c := r.last
-		if i >= 0 {
+	for n := 1; n <= lookBack; n++ {
+		var c byte // before the page
+		if i := at - n; i >= 0 {
 			c = r.buf[i]
+		} else if i += len(r.past); i >= 0 {
+			c = r.past[i]
 		}
 		switch {
-		case c == '&', i == at-1 && (c == '<' || c == '\r'):
+		case c == '&', n == 1 && (c == '<' || c == '\r'):
 			return false
 		case !isOfReference(c):
 			return true
-		case i < 0:
-			return false // not known
 		}
 	}
+	return false
 }
 
 // appendReference appends an ASCII character as a character reference.

@@ -25,8 +25,8 @@ type Reader struct {
 	buf     []byte
 	settled int
 	taken   int
-	offset  int64 // of buf in the page
-	last    byte  // before buf
+	offset  int64  // of buf in the page
+	past    []byte // the last bytes before buf, lookBack of them at most
 
 	// What is ready to be handed on, from out[next][done:] on: pieces of buf, and
 	// new content.
@@ -61,6 +61,7 @@ type Reader struct {
 
 func newReader(p *Program) *Reader {
 	r := &Reader{program: p, buf: make([]byte, 0, chunk), sightings: make([]Sighting, len(p.surfaces))}
+	r.start.maxToken = p.maxRegion
 	if len(p.selectors) > 0 {
 		r.matcher = selector.NewMatcher(p.selectors)
 	}
@@ -75,7 +76,7 @@ func (r *Reader) begin(src io.Reader, contentType string) {
 		r.sightings[i] = Sighting{Name: p.surfaces[i].Name, State: Missing, Operation: p.surfaces[i].Operation}
 	}
 	r.missing = len(p.surfaces)
-	r.buf, r.settled, r.taken, r.offset, r.last = r.buf[:0], 0, 0, 0, 0
+	r.buf, r.settled, r.taken, r.offset, r.past = r.buf[:0], 0, 0, 0, r.past[:0]
 	r.out, r.next, r.done, r.made = r.out[:0], 0, 0, r.made[:0]
 	r.machine.begin()
 	r.machine.maxToken = p.maxRegion
@@ -217,7 +218,9 @@ func (r *Reader) compact() {
 	}
 	r.detect(r.settled)
 	r.detected -= r.settled
-	r.last = r.buf[r.settled-1]
+	if r.past = append(r.past, r.buf[max(0, r.settled-lookBack):r.settled]...); len(r.past) > lookBack {
+		r.past = r.past[:copy(r.past, r.past[len(r.past)-lookBack:])]
+	}
 	r.offset += int64(r.settled)
 	r.buf = r.buf[:copy(r.buf, r.buf[r.settled:])]
 	r.taken -= r.settled

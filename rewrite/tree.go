@@ -96,6 +96,7 @@ type treeState struct {
 	lastID       uint32
 	paragraphs   int  // how many p are open
 	pending      bool // the last active formatting element is not open
+	loose        int  // how many active formatting elements are not open, at most
 	framesetOK   bool // a frameset may still take the place of the body
 	quirks       bool
 	newline      newline
@@ -188,8 +189,11 @@ func (t *tree) closed(e *element) {
 	if e.kind == kindP {
 		t.paragraphs--
 	}
-	if e.props&formatting != 0 && t.actives > 0 && t.active[t.actives-1].id == e.id {
-		t.pending = true
+	if e.props&formatting != 0 {
+		t.loose++
+		if t.actives > 0 && t.active[t.actives-1].id == e.id {
+			t.pending = true
+		}
 	}
 }
 

@@ -1,6 +1,9 @@
 package rewrite
 
-import "slices"
+import (
+	"encoding/binary"
+	"slices"
+)
 
 // isOpen says whether an element is among the open ones.
 func (t *tree) isOpen(id uint32) bool { return t.indexOf(id) >= 0 }
@@ -19,6 +22,14 @@ func (t *tree) repend() {
 	t.pending = false
 	if n := t.actives; n > 0 && t.active[n-1].id != 0 {
 		t.pending = !t.isOpen(t.active[n-1].id)
+	}
+	if t.loose > 0 {
+		t.loose = 0
+		for i := range t.active[:t.actives] {
+			if id := t.active[i].id; id != 0 && !t.isOpen(id) {
+				t.loose++
+			}
+		}
 	}
 }
 
@@ -39,7 +50,7 @@ func (t *tree) reconstruct() {
 		t.place()
 		a.element = *t.push(a.key, a.kind, nil)
 	}
-	t.pending = false
+	t.repend()
 }
 
 // marker keeps what is formatted outside an element out of it.
@@ -109,53 +120,49 @@ func (t *tree) formattingStart(g *tag) {
 		t.reconstruct()
 	}
 	e := t.bodyPush(g)
-	a := activeElement{element: *e}
-	if g.kind != kindA { // of which there is never more than one
-		a.attributes = hashAttributes(g)
-	}
+	a := activeElement{element: *e, attributes: hashBytes(g.raw[g.name : len(g.raw)-1])}
 	// Of four alike, only the last three are kept ("the Noah's Ark clause").
-	alike, first := 0, 0
+	same, alike, first := 0, 0, 0
 	for i := t.actives - 1; i >= 0 && t.active[i].id != 0; i-- {
-		if o := &t.active[i]; o.key == a.key && o.attributes == a.attributes {
-			alike++
-			first = i
+		if o := &t.active[i]; o.key == a.key {
+			same++
+			if o.attributes == a.attributes {
+				alike++
+				first = i
+			} else if o.attributes == 0 || a.attributes == 0 {
+				same--
+			}
 		}
 	}
-	if alike >= 3 {
+	switch {
+	case alike >= 3:
 		t.deactivate(first)
+	case same >= 3:
+		t.lose(Misnested) // alike, if the same attributes are written differently
 	}
 	t.activate(a)
 }
 
-// hashAttributes gives the same for the same attributes in any order.
-func hashAttributes(g *tag) uint64 {
-	var sum uint64
-	for a := g.attributes(); a.next(); {
-		h := uint64(14695981039346656037)
-		for _, c := range a.name {
-			h = (h ^ uint64(lower(c))) * 1099511628211
-		}
-		h *= 31
-		value := a.value
-		if slices.Contains(value, '&') {
-			value, _ = g.Attribute(string(slices.Collect(lowered(a.name))))
-		}
-		for _, c := range value {
-			h = (h ^ uint64(c)) * 1099511628211
-		}
-		sum += h ^ h>>31
+// hashBytes is zero for white space alone.
+func hashBytes(b []byte) uint64 {
+	h := uint64(0)
+	for len(b) >= 8 {
+		h = (h ^ binary.LittleEndian.Uint64(b)) * 0x9e3779b97f4a7c15
+		h ^= h >> 29
+		b = b[8:]
 	}
-	return sum
-}
-
-func lowered(name []byte) func(yield func(byte) bool) {
-	return func(yield func(byte) bool) {
-		for _, c := range name {
-			if !yield(lower(c)) {
-				return
-			}
+	last := uint64(0)
+	for i, c := range b {
+		if isSpace(c) {
+			continue
 		}
+		last |= uint64(c) << (8 * i)
 	}
+	if h == 0 && last == 0 {
+		return 0
+	}
+	h = (h ^ last) * 0x9e3779b97f4a7c15
+	return h ^ h>>29 | 1
 }
 
 func (t *tree) formattingEnd(key nameKey) { t.adopt(key) }

@@ -19,6 +19,8 @@ type window struct {
 
 	base int // where the window begins
 	size int // bytes covered; 0: none
+
+	clear int // no name of the marking attribute begins from base up to here
 }
 
 // A markSearch finds candidates for the marking attribute's name by two bytes
@@ -55,6 +57,7 @@ func newMarkSearch(name string) markSearch {
 func (w *window) fill(b []byte, i int, mark markSearch) {
 	w.base = i
 	w.size = min(len(b)-i, windowWords*64)
+	w.clear = i
 	words := min((len(b)-i-mark.distance)/64, windowWords) // that need no byte beyond b
 	if words > 0 {
 		w.masks(b[i:], 0, words, mark)
@@ -152,6 +155,26 @@ func (w *window) nextQuote(b []byte, i int, mark markSearch) int {
 	return len(b)
 }
 
+// unmarked says whether the marking attribute is surely not in b[from:to].
+func (w *window) unmarked(from, to int) bool {
+	if from >= w.base && to <= w.clear {
+		return true
+	}
+	if w.marked(from, to) {
+		return false
+	}
+	for w.clear = to; w.clear < w.base+w.size; {
+		k := w.clear - w.base
+		if m := w.mark[uint(k)/64%windowWords] >> (uint(k) % 64); m != 0 {
+			w.clear += bits.TrailingZeros64(m)
+			break
+		}
+		w.clear += 64 - k%64
+	}
+	w.clear = min(w.clear, w.base+w.size)
+	return true
+}
+
 // marked says whether the marking attribute may be in b[from:to].
 func (w *window) marked(from, to int) bool {
 	from -= w.base
@@ -160,7 +183,7 @@ func (w *window) marked(from, to int) bool {
 		return true // not all of it is in the window
 	}
 	for from < to {
-		m := w.mark[from/64] >> (from % 64)
+		m := w.mark[uint(from)/64%windowWords] >> (uint(from) % 64)
 		if n := to - from; n < 64 {
 			m &= 1<<n - 1
 		}
