@@ -4,10 +4,10 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"slices"
 
 	"github.com/seed14307185/refract/rewrite"
 	"github.com/seed14307185/refract/rewrite/coding"
-	"github.com/seed14307185/refract/rules"
 )
 
 // page is a response body on its way through the rewriter: decoded before, if
@@ -27,17 +27,7 @@ type page struct {
 //
 // For that it waits for the first bytes of a coded page, after which only the
 // visitor's own connection can tell that something is wrong.
-func (p *Proxy) open(x *Exchange, resp *http.Response, from, to coding.Coding) bool {
-	plan := rewrite.Plan{Attribute: x.set.Edge.Attribute}
-	for _, d := range x.Decision {
-		plan.Surfaces = append(plan.Surfaces, rewrite.Surface{
-			Name: d.Rule.Surface.Name, HTML: d.Rule.Response.HTML, Replace: d.Arm == rules.Treatment,
-		})
-	}
-	program, err := rewrite.Compile(plan)
-	if err != nil {
-		panic(err) // the rules were checked when they were loaded
-	}
+func (p *Proxy) open(x *Exchange, program *rewrite.Program, resp *http.Response, from, to coding.Coding) bool {
 	b := &page{origin: resp.Body}
 	var src io.Reader = resp.Body
 	if from != coding.Identity {
@@ -102,5 +92,32 @@ func (b *page) Close() error {
 func (b *page) done() ([]rewrite.Sighting, error) {
 	_ = b.Close() // what of the origin's answer wasn't read isn't wanted
 	defer b.html.Close()
-	return b.html.Sightings(), b.html.Fault()
+	return slices.Clone(b.html.Sightings()), b.html.Fault()
+}
+
+// ruledOut is what the rewriter would find on a page whose charset, by its
+// Content-Type alone, it can't change. Of all others it is nothing.
+func ruledOut(program *rewrite.Program, contentType string) []rewrite.Sighting {
+	r := program.NewReader(http.NoBody, contentType)
+	defer r.Close()
+	if whyUntouched(r.Sightings()) == "" {
+		return nil
+	}
+	return slices.Clone(r.Sightings())
+}
+
+// whyUntouched says what kept the rewriter from a whole page, or nothing.
+func whyUntouched(found []rewrite.Sighting) Reason {
+	var why Reason
+	for _, s := range found {
+		switch {
+		case s.State == rewrite.Swappable:
+			return ""
+		case s.Reason == rewrite.Internal:
+			why = ReasonInternal
+		case s.Reason == rewrite.Charset && why == "":
+			why = ReasonCharset
+		}
+	}
+	return why
 }

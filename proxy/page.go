@@ -36,7 +36,7 @@ func (p *Proxy) answer(resp *http.Response) error {
 		if v := recover(); v != nil {
 			p.Log.Error("changing a response failed: it is served as the app made it", slog.Any("panic", v), slog.String("stack", string(debug.Stack())))
 			*resp = as
-			x.Decision, x.body, x.Passthrough = nil, nil, ReasonInternal
+			x.Decision, x.Sightings, x.body, x.Passthrough = nil, nil, nil, ReasonInternal
 		}
 	}()
 	p.change(x, resp, document)
@@ -70,8 +70,18 @@ func (p *Proxy) change(x *Exchange, resp *http.Response, document bool) {
 		x.Passthrough = ReasonCoding
 		return
 	}
+	program, err := p.program(x)
+	if err != nil {
+		p.Log.Error("a decision can't be carried out: the page is served as the app made it", slog.String("error", err.Error()), slog.String("path", x.path))
+		x.Passthrough = ReasonInternal
+		return
+	}
+	if x.Sightings = ruledOut(program, resp.Header.Get("Content-Type")); x.Sightings != nil {
+		x.Passthrough = ReasonCharset
+		return
+	}
 	to := coding.Accept(x.Request.Header["Accept-Encoding"]).Answer(from)
-	if x.Request.Method != http.MethodHead && !p.open(x, resp, from, to) {
+	if x.Request.Method != http.MethodHead && !p.open(x, program, resp, from, to) {
 		return
 	}
 	// What the origin said of its own bytes is not true of ours.

@@ -19,6 +19,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/seed14307185/refract/events"
@@ -55,10 +56,11 @@ type Proxy struct {
 	// Log takes what an operator should look into. Required.
 	Log *slog.Logger
 
-	once    sync.Once
-	forward *httputil.ReverseProxy
-	traits  lastTraits
-	codings coding.Pool
+	once     sync.Once
+	forward  *httputil.ReverseProxy
+	traits   lastTraits
+	codings  coding.Pool
+	programs atomic.Pointer[programs]
 }
 
 const (
@@ -294,6 +296,7 @@ func (p *Proxy) finish(x *Exchange, out *writer) {
 		if x.Sightings, err = x.body.done(); err != nil {
 			p.Log.Error("rewriting failed: the rest of the page is as the app made it", slog.String("error", err.Error()), slog.String("path", x.path))
 		}
+		x.Passthrough = whyUntouched(x.Sightings)
 	}
 	if v := recover(); v != nil {
 		defer panic(v)

@@ -1,7 +1,5 @@
 package rewrite
 
-import "encoding/binary"
-
 // A nameKey is a tag's name in lower case: packed if it has at most eight
 // bytes, else a hash of it. The first byte of a packed name is a letter, that of
 // a hash is not, so the two never meet.
@@ -206,13 +204,10 @@ type kindSlot struct {
 type quick uint8
 
 const (
-	quickPush    quick = iota // the element is put in and open
-	quickBlock                // the same if no p is open
-	quickHeading              // the same if no heading is the current node either
-	quickItem                 // the same if the current node is a list
-	quickFormat               // the same, and it is an active formatting element
-	quickVoid                 // nothing
-	quickRule                 // nothing if no p is open
+	quickP    quick = 1 << iota // it is a p
+	quickFlat                   // only if no p is open
+	quickLeaf                   // nothing stays open
+	quickRare                   // more is to be looked at
 	notQuick
 )
 
@@ -221,13 +216,13 @@ var kindQuick = func() (all [kindCount]quick) {
 		all[k] = notQuick
 	}
 	for q, kinds := range map[quick][]kind{
-		quickPush:    {kindOther, kindRuby, kindSpan, kindSub, kindSup, kindVar},
-		quickBlock:   {kindBlock, kindDiv, kindOl, kindUl, kindP},
-		quickHeading: {kindHeading},
-		quickItem:    {kindLi, kindDd, kindDt},
-		quickFormat:  {kindA, kindFont, kindFormat},
-		quickVoid:    {kindVoid, kindBr, kindImage, kindInput, kindParam},
-		quickRule:    {kindHr},
+		0:                     {kindOther, kindRuby, kindSpan, kindSub, kindSup, kindVar},
+		quickFlat:             {kindBlock, kindDiv, kindOl, kindUl},
+		quickFlat | quickP:    {kindP},
+		quickFlat | quickRare: {kindHeading, kindLi, kindDd, kindDt},
+		quickRare:             {kindA, kindFont, kindFormat},
+		quickLeaf:             {kindVoid, kindBr, kindImage, kindInput, kindParam},
+		quickFlat | quickLeaf: {kindHr},
 	} {
 		for _, k := range kinds {
 			all[k] = q
@@ -303,40 +298,25 @@ var (
 	keyMtext         = keyOf([]byte("mtext"))
 )
 
-// shortName reads a tag's name of fewer than eight bytes from the eight at the
-// start of x. Its size is 0 if that can't be done at once: the name is longer,
-// or has other characters than ASCII letters and digits.
-func shortName(b []byte) (nameKey, int) {
+// shortName reads a tag's name of fewer than eight bytes from the eight of x.
+// Its size is 0 if that can't be done at once: the name is longer, or has other
+// characters than lower-case ASCII letters and digits.
+func shortName(x uint64) (key nameKey, size int) {
 	const (
 		ones  = 0x0101010101010101
-		highs = 0x8080808080808080
+		highs = 0x80 * ones
+		ends  = 1<<'\t' | 1<<'\n' | 1<<'\f' | 1<<'\r' | 1<<' ' | 1<<'/' | 1<<'>'
 	)
-	x := binary.LittleEndian.Uint64(b)
-	// The lowest bit set is right in each of these: bytes below '0', and '>'.
+	// In each of these the lowest bit set is right: bytes below '0', and '>'.
 	gt := x ^ ones*'>'
-	end := (x-ones*'0')&^x&highs | (gt-ones)&^gt&highs
-	if end == 0 {
-		return 0, 0
-	}
+	end := ((x-ones*'0')&^x | (gt-ones)&^gt) & highs
+	mask := end ^ (end - 1) // up to and with the high bit of the byte at the end
 	n := trailingBytes(end)
-	if c := b[n]; c != '>' && c != '/' && !isSpace(c) {
-		return 0, 0
-	}
-	mask := ((end & -end) - 1) >> 7
+	c := byte(x >> (8 * n & 63))
+	mask >>= 8
 	x &= mask
-	if x&highs != 0 {
+	if end == 0 || ends>>(c&63)&1 == 0 || x&highs != 0 || ^x&(ones*0x20)&mask != 0 {
 		return 0, 0
 	}
-	// Letters alone have no bit 0x20 when in upper case; of the other characters
-	// above '9' only a few odd ones do, which go the long way.
-	upper := ^x & (ones * 0x20) & mask
-	if odd := x & (ones * 0x40); odd != 0 && upper != 0 {
-		for m := upper; m != 0; m &= m - 1 {
-			if c := byte(x >> (trailingBytes(m) * 8)); c-'A' >= 26 {
-				return 0, 0
-			}
-		}
-	}
-	x |= upper
 	return nameKey(x), n
 }

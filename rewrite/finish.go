@@ -49,6 +49,8 @@ func (r *Reader) finish() {
 		return
 	}
 	switch s.Operation {
+	case Before, Prepend:
+		r.insert(content, r.settled)
 	case Append:
 		r.insert(content, m.at)
 	case After:
@@ -72,6 +74,8 @@ func (r *Reader) decide(op Operation, content []byte, own bool) Reason {
 	m, g := &r.machine, &r.region
 	only := r.program.surfaces[g.surface].only
 	switch op {
+	case Before, Prepend:
+		return "" // it was tried at the start; now the element was not moved
 	case Attr, After, Append:
 		// The page's own content stays. It must have left the parser as it began.
 		if !r.closesAlike() {

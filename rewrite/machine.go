@@ -2,6 +2,7 @@ package rewrite
 
 import (
 	"bytes"
+	"encoding/binary"
 )
 
 // An event is why a machine stops.
@@ -125,7 +126,7 @@ func (m *machine) advance(w *window, b []byte, i int) (next int, ev event) {
 		} else {
 			switch c := b[i+1]; {
 			case isLetter(c):
-				key, n := shortName(b[i+1:])
+				key, n := shortName(binary.LittleEndian.Uint64(b[i+1:]))
 				end, ok := 0, true
 				if n == 0 {
 					key, end, ok = m.longTag(w, b, i, 1)
@@ -219,7 +220,7 @@ func (m *machine) endTag(w *window, b []byte, i int) (int, bool) {
 	if !isLetter(b[i+2]) {
 		return m.markup(b, i)
 	}
-	key, n := shortName(b[i+2:])
+	key, n := shortName(binary.LittleEndian.Uint64(b[i+2:]))
 	end, ok := 0, true
 	if n == 0 {
 		key, end, ok = m.longTag(w, b, i, 2)

@@ -23,6 +23,11 @@ func (r *Reader) beginRegion() Reason {
 		if why := r.try(content, r.start.depth-1); why != "" {
 			return why
 		}
+		if r.start.formats() {
+			r.settle(g.start)
+			g.hold = true
+			break
+		}
 		r.insert(content, g.start)
 		return r.conclude()
 	case Attr:
@@ -58,6 +63,11 @@ func (r *Reader) beginRegion() Reason {
 		}
 		if why := r.try(content, g.floor); why != "" {
 			return why
+		}
+		if r.start.formats() {
+			r.settle(g.content)
+			g.hold = true
+			break
 		}
 		r.insert(content, g.content)
 		return r.conclude()

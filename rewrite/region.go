@@ -60,10 +60,11 @@ func (r *Reader) met() {
 	if m.nested > 0 && m.tag.kind != kindTemplate || m.nested > 1 {
 		return // the content of a template is no part of the page
 	}
+	within := r.region.surface >= 0
 	if m.attribute != "" {
 		if mark, ok := m.tag.Attribute(m.attribute); ok {
 			if i, ok := r.program.marked[string(mark)]; ok {
-				r.meet(i)
+				within = r.meet(i, within) || within
 			}
 		}
 	}
@@ -75,28 +76,27 @@ func (r *Reader) met() {
 			}
 			continue
 		}
-		r.meet(i)
+		within = r.meet(i, within) || within
 	}
 	r.goOn()
 }
 
-// meet is the element of a surface.
-func (r *Reader) meet(i int) {
+// meet is the element of a surface, within or on that of another. It says
+// whether it is the surface's first.
+func (r *Reader) meet(i int, within bool) bool {
 	s := &r.sightings[i]
 	if s.Count++; s.State != Missing || r.region.surface == i {
-		return // a later one
+		return false // a later one
 	}
 	m := &r.machine
 	s.Element = string(m.tag.Name())
 	s.Offset = r.offset + int64(m.at)
-	switch {
-	case r.region.surface >= 0:
+	if within {
 		r.note(i, Nested)
-	default:
-		if why := r.open(i); why != "" {
-			r.note(i, why)
-		}
+	} else if why := r.open(i); why != "" {
+		r.note(i, why)
 	}
+	return true
 }
 
 // open begins the region of the start tag that was just taken, or does what is

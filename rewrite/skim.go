@@ -24,125 +24,122 @@ func quickTop(e *element) bool {
 
 // skim takes the tokens that are as usual: start tags that put an element in and
 // do nothing else, end tags of the current node. It returns where the first is
-// that isn't, or len(b). It does what start and end would do, and no more than a
-// few comparisons beside.
+// that isn't, or len(b). It does what start and end would do, and little more
+// than a few comparisons beside.
 func (m *machine) skim(w *window, b []byte, i int) int {
 	t := &m.tree
-	top := t.top()
+	depth, paragraphs, floor := uint(t.depth), t.paragraphs, uint(t.floor)
+	top := &t.open[(depth-1)%openSize]
+	marks := m.attribute != ""
 	for {
-		i = w.nextLT(b, i, m.mark)
+		if k := uint(i - w.base); k < uint(w.size) && w.lt[k/64%windowWords]>>(k%64) != 0 {
+			i += bits.TrailingZeros64(w.lt[k/64%windowWords] >> (k % 64))
+		} else {
+			i = w.nextLT(b, i, m.mark)
+		}
 		if len(b)-i < 16 {
-			return i
+			break
 		}
 		x := binary.LittleEndian.Uint64(b[i+1:])
 		if byte(x) == '/' {
 			x = binary.LittleEndian.Uint64(b[i+2:])
-			n := (bits.Len64(uint64(top.key)) + 7) / 8
-			name := uint64(top.key) | '>'<<(8*n)
-			if x&(1<<(8*n+8)-1) != name || n == 8 || t.depth-1 <= t.floor {
-				return i
+			bitLen := uint(bits.Len64(uint64(top.key))+7) &^ 7
+			if (x^uint64(top.key)^'>'<<bitLen)<<(56-bitLen) != 0 || bitLen > 56 || depth-1 <= floor {
+				break
 			}
 			switch {
 			case top.props&plainEnd != 0 || top.space != spaceHTML:
 			case top.kind == kindP:
-				t.paragraphs--
+				paragraphs--
 			case top.props&formatting != 0 && t.actives > 0 && t.active[t.actives-1].id == top.id:
 				t.actives--
 			default:
-				return i
+				goto done
 			}
-			i += n + 3
-			t.depth--
-			if top = t.top(); !quickTop(top) {
-				return i
+			i += int(bitLen/8) + 3
+			depth--
+			if top = &t.open[(depth-1)%openSize]; top.space != spaceHTML && !quickTop(top) {
+				break
 			}
 			continue
 		}
-		key, n := shortName(b[i+1:])
-		if n == 0 {
-			return i
+		key, n := shortName(x)
+		if n == 0 || byte(x)-'a' >= 26 {
+			break
 		}
-		slot := key.find()
 		end := i + 1 + n
 		if b[end] != '>' {
 			from := end
-			if end = w.quickTagEnd(b, end, m.mark); end < 0 || m.attribute != "" && !w.unmarked(from, end) || end-i >= m.maxToken {
-				return i
+			if end = w.quickTagEnd(b, end, m.mark); end < 0 || marks && (from < w.base || end > w.clear) && !w.unmarked(from, end) || end-i >= m.maxToken {
+				break
 			}
 		}
+		slot := key.find()
 		if top.space != spaceHTML {
-			if slot.key != 0 || key == keyDesc {
-				return i
+			if slot.key != 0 || key == keyDesc || depth >= maxDepth {
+				break
 			}
 			if b[end-1] == '/' {
 				if c := b[end-2]; c != '"' && c != ' ' && c != '\'' && end-1 != i+1+n {
-					return i
+					break
 				}
 				i = end + 1
 				continue
 			}
-			if t.depth >= maxDepth {
-				return i
-			}
 			t.lastID++
-			top = &t.open[t.depth]
+			top = &t.open[depth%openSize]
 			*top = element{key: key, id: t.lastID, space: spaceSVG}
-			t.depth++
+			depth++
 			i = end + 1
 			continue
 		}
-		switch slot.quick {
-		case quickPush:
-		case quickBlock:
-			if t.paragraphs > 0 {
-				return i
-			}
-			if slot.kind == kindP {
-				t.paragraphs++
-			}
-		case quickHeading:
-			if t.paragraphs > 0 || top.kind == kindHeading {
-				return i
-			}
-		case quickItem:
-			if t.paragraphs > 0 || top.kind != kindUl && top.kind != kindOl && top.key != keyDl {
-				return i
-			}
-		case quickFormat:
-			attributes := uint64(0)
-			if e := i + 1 + n; e != end {
-				attributes = hashBytes(b[e:end])
-			}
-			if !t.activateQuickly(slot, key, attributes) {
-				return i
-			}
-		case quickVoid:
+		q := slot.quick
+		if q&notQuick != 0 || q&quickFlat != 0 && paragraphs > 0 {
+			break
+		}
+		if q&quickLeaf != 0 {
 			i = end + 1
 			continue
-		case quickRule:
-			if t.paragraphs > 0 {
-				return i
+		}
+		if depth >= maxDepth {
+			break // the long way, to say so
+		}
+		if q&quickRare != 0 {
+			switch slot.kind {
+			case kindHeading:
+				if top.kind == kindHeading {
+					goto done
+				}
+			case kindLi, kindDd, kindDt:
+				if top.kind != kindUl && top.kind != kindOl && top.key != keyDl {
+					goto done
+				}
+			default:
+				attributes := uint64(0)
+				if e := i + 1 + n; e != end {
+					attributes = hashBytes(b[e:end])
+				}
+				if !t.activateQuickly(slot, key, attributes) {
+					goto done
+				}
 			}
-			i = end + 1
-			continue
-		default:
-			return i
 		}
-		if t.depth >= maxDepth {
-			return i // the long way, to say so
-		}
+		paragraphs += int(q & quickP)
 		t.lastID++
-		top = &t.open[t.depth]
+		top = &t.open[depth%openSize]
 		*top = element{key: key, id: t.lastID, kind: slot.kind, props: slot.props}
-		t.depth++
+		depth++
 		i = end + 1
 	}
+done:
+	t.depth, t.paragraphs = int(depth), paragraphs
+	return i
 }
 
 // activateQuickly makes the element that comes next an active formatting one,
 // unless that takes more than adding it.
 func (t *tree) activateQuickly(slot *kindSlot, key nameKey, attributes uint64) bool {
-	if t.actives >= maxActive || t.depth >= maxDepth {
+	if t.actives >= maxActive {
 		return false
 	}
 	same := 0
@@ -163,34 +160,39 @@ func (t *tree) activateQuickly(slot *kindSlot, key nameKey, attributes uint64) b
 // gives -1.
 func (w *window) quickTagEnd(b []byte, p int, mark markSearch) int {
 	for {
-		e := w.nextTag(b, p, mark)
-		if e >= len(b)-1 {
-			if e < len(b) && b[e] == '>' {
-				return e
-			}
+		e := p
+		if k := uint(e - w.base); k < uint(w.size) && w.tag[k/64%windowWords]>>(k%64) != 0 {
+			e += bits.TrailingZeros64(w.tag[k/64%windowWords] >> (k % 64))
+		} else {
+			e = w.nextTag(b, p, mark)
+		}
+		if e+1 >= len(b) {
 			return -1
 		}
-		switch b[e] {
-		case '>':
+		c := b[e]
+		if c == '>' {
 			return e
-		case '=':
-			if c := b[e-1]; e == p || isSpace(c) || c == '/' {
+		}
+		// Names end in letters, digits, '-' and such.
+		if before := b[e-1]; c != '=' || e == p || before <= ' ' || before == '/' {
+			return -1
+		}
+		if c = b[e+1]; c == '"' {
+			p = e + 2
+			if k := uint(p - w.base); k < uint(w.size) && w.quote[k/64%windowWords]>>(k%64) != 0 {
+				p += bits.TrailingZeros64(w.quote[k/64%windowWords]>>(k%64)) + 1
+			} else {
+				p = w.nextQuote(b, p, mark) + 1
+			}
+		} else {
+			if c == '\'' || c <= ' ' {
 				return -1
 			}
-			switch c := b[e+1]; {
-			case c == '"':
-				p = w.nextQuote(b, e+2, mark) + 1
-			case c == '\'' || isSpace(c):
-				return -1
-			default:
-				for p = e + 1; p < len(b) && b[p] != '>' && !isSpace(b[p]); {
-					p++
-				}
+			for p = e + 1; p < len(b) && b[p] != '>' && !isSpace(b[p]); {
+				p++
 			}
-			if p >= len(b) {
-				return -1
-			}
-		default:
+		}
+		if p >= len(b) {
 			return -1
 		}
 	}

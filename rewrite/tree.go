@@ -8,6 +8,8 @@ const (
 	maxDepth  = 300
 	maxActive = 100 // active formatting elements, markers included
 	maxNested = 60  // templates within each other
+
+	openSize = 512 // a power of two spares bounds checks
 )
 
 // A mode is an insertion mode of the standard (13.2.4.1). Its "text" modes are
@@ -69,7 +71,7 @@ type activeElement struct {
 // Tried and dropped: counting the tags of the region's own name. It takes
 // <div><p><b></div> for closed although the b comes back after the end tag.
 type tree struct {
-	open      [maxDepth + 1]element    // the stack of open elements, html first; one to spare
+	open      [openSize]element        // the stack of open elements, html first; one to spare
 	active    [maxActive]activeElement // the list of active formatting elements
 	templates [maxNested]mode          // the stack of template insertion modes
 	treeState

@@ -209,6 +209,10 @@ func (t *tree) adopt(subject nameKey) {
 	}
 }
 
+// formats says whether a formatting element is open whose end tag could move
+// the element that comes next.
+func (t *tree) formats() bool { return t.actives > 0 && t.active[t.actives-1].id != 0 }
+
 // inScope says whether no search from the current node ends before open[i].
 func (t *tree) inScope(i int) bool {
 	for n := t.depth - 1; n > i; n-- {
