@@ -220,7 +220,7 @@ var kindQuick = func() (all [kindCount]quick) {
 		quickFlat:             {kindBlock, kindDiv, kindOl, kindUl},
 		quickFlat | quickP:    {kindP},
 		quickFlat | quickRare: {kindHeading, kindLi, kindDd, kindDt},
-		quickRare:             {kindA, kindFont, kindFormat},
+		quickRare:             {kindA, kindFont, kindFormat, kindTd, kindTr},
 		quickLeaf:             {kindVoid, kindBr, kindImage, kindInput, kindParam},
 		quickFlat | quickLeaf: {kindHr},
 	} {

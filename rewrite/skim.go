@@ -5,11 +5,15 @@ import (
 	"math/bits"
 )
 
-// usual says whether the machine is where most of a page is: in the body or a
-// cell, with nothing that the next text or tag would set in motion.
+// usual says whether the machine is where most of a page is: in the body or
+// among cells, with nothing that the next text or tag would set in motion.
 func (m *machine) usual() bool {
 	switch m.mode {
 	case inBody, inCell, inCaption:
+	case inRow, inTableBody:
+		if k := m.top().kind; k != kindTr && k != kindTbody {
+			return false
+		}
 	default:
 		return false
 	}
@@ -32,10 +36,15 @@ func (m *machine) skim(w *window, b []byte, i int) int {
 	top := &t.open[(depth-1)%openSize]
 	marks := m.attribute != ""
 	for {
+		from := i
 		if k := uint(i - w.base); k < uint(w.size) && w.lt[k/64%windowWords]>>(k%64) != 0 {
 			i += bits.TrailingZeros64(w.lt[k/64%windowWords] >> (k % 64))
 		} else {
 			i = w.nextLT(b, i, m.mark)
+		}
+		if t.mode != inBody && (t.mode == inRow || t.mode == inTableBody) && !isBlank(b[from:i]) {
+			i = from // it is put elsewhere
+			break
 		}
 		if len(b)-i < 16 {
 			break
@@ -53,6 +62,11 @@ func (m *machine) skim(w *window, b []byte, i int) int {
 				paragraphs--
 			case top.props&formatting != 0 && t.actives > 0 && t.active[t.actives-1].id == top.id:
 				t.actives--
+			case top.kind == kindTd && t.mode == inCell && t.actives > 0 && t.active[t.actives-1].id == 0:
+				t.actives--
+				t.mode = inRow
+			case top.kind == kindTr && t.mode == inRow:
+				t.mode = inTableBody
 			default:
 				goto done
 			}
@@ -69,8 +83,8 @@ func (m *machine) skim(w *window, b []byte, i int) int {
 		}
 		end := i + 1 + n
 		if b[end] != '>' {
-			from := end
-			if end = w.quickTagEnd(b, end, m.mark); end < 0 || marks && (from < w.base || end > w.clear) && !w.unmarked(from, end) || end-i >= m.maxToken {
+			name := end
+			if end = w.quickTagEnd(b, end, m.mark); end < 0 || marks && (name < w.base || end > w.clear) && !w.unmarked(name, end) || end-i >= m.maxToken {
 				break
 			}
 		}
@@ -94,8 +108,16 @@ func (m *machine) skim(w *window, b []byte, i int) int {
 			continue
 		}
 		q := slot.quick
-		if q&notQuick != 0 || q&quickFlat != 0 && paragraphs > 0 {
+		if q&notQuick != 0 || t.mode != inBody && (t.mode == inRow || t.mode == inTableBody) && slot.kind != kindTd && slot.kind != kindTr {
 			break
+		}
+		if q&quickFlat != 0 && paragraphs > 0 {
+			if top.kind != kindP || depth-1 <= floor || t.open[(depth-2)%openSize].space != spaceHTML {
+				break
+			}
+			paragraphs-- // its end is implied
+			depth--
+			top = &t.open[(depth-1)%openSize]
 		}
 		if q&quickLeaf != 0 {
 			i = end + 1
@@ -111,9 +133,23 @@ func (m *machine) skim(w *window, b []byte, i int) int {
 					goto done
 				}
 			case kindLi, kindDd, kindDt:
-				if top.kind != kindUl && top.kind != kindOl && top.key != keyDl {
+				if top.kind == slot.kind && depth-1 > floor && t.open[(depth-2)%openSize].space == spaceHTML {
+					depth-- // its end is implied
+				} else if top.kind != kindUl && top.kind != kindOl && top.key != keyDl {
 					goto done
 				}
+			case kindTd:
+				if t.mode != inRow || t.actives >= maxActive {
+					goto done
+				}
+				t.active[t.actives] = activeElement{}
+				t.actives++
+				t.mode = inCell
+			case kindTr:
+				if t.mode != inTableBody {
+					goto done
+				}
+				t.mode = inRow
 			default:
 				attributes := uint64(0)
 				if e := i + 1 + n; e != end {
@@ -134,6 +170,15 @@ func (m *machine) skim(w *window, b []byte, i int) int {
 done:
 	t.depth, t.paragraphs = int(depth), paragraphs
 	return i
+}
+
+func isBlank(b []byte) bool {
+	for _, c := range b {
+		if !isSpace(c) {
+			return false
+		}
+	}
+	return true
 }
 
 // activateQuickly makes the element that comes next an active formatting one,
