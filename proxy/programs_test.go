@@ -179,11 +179,13 @@ func TestProgramsAreKept(t *testing.T) {
 	}
 
 	// The mark is no part of a rule's version.
-	use(t, p, "refract.yaml", "origin: http://127.0.0.1:1\nattribute: data-region\n")
-	if marked := p.Current(); program(marked, placed(marked, rules.Treatment)) == program(before, placed(before, rules.Treatment)) {
+	use(t, p, "responses/invite-teammate.html", "<p>Bring a friend</p>", "refract.yaml", "origin: http://127.0.0.1:1\nattribute: data-region\n")
+	was := after
+	after = p.Current()
+	if after.Rule("invite-teammate").Version != was.Rule("invite-teammate").Version || program(after, placed(after, rules.Treatment)) == other {
 		t.Error("another mark, and the same program")
 	}
-	after = p.Current()
+
 	for i := range 2*maxPrograms + 1 {
 		r := *after.Rule("invite-teammate")
 		r.Name = fmt.Sprint("rule", i)

@@ -37,8 +37,8 @@ func (m *machine) skim(w *window, b []byte, i int) int {
 	marks := m.attribute != ""
 	for {
 		from := i
-		if k := uint(i - w.base); k < uint(w.size) && w.lt[k/64%windowWords]>>(k%64) != 0 {
-			i += bits.TrailingZeros64(w.lt[k/64%windowWords] >> (k % 64))
+		if k := uint(i - w.base); k < uint(w.size) && w.lt.ahead(k) != 0 {
+			i += bits.TrailingZeros64(w.lt.ahead(k))
 		} else {
 			i = w.nextLT(b, i, m.mark)
 		}
@@ -152,7 +152,7 @@ func (m *machine) skim(w *window, b []byte, i int) int {
 				t.mode = inRow
 			default:
 				attributes := uint64(0)
-				if e := i + 1 + n; e != end {
+				if e := i + 1 + n; e != end && slot.kind != kindA {
 					attributes = hashBytes(b[e:end])
 				}
 				if !t.activateQuickly(slot, key, attributes) {
@@ -206,8 +206,8 @@ func (t *tree) activateQuickly(slot *kindSlot, key nameKey, attributes uint64) b
 func (w *window) quickTagEnd(b []byte, p int, mark markSearch) int {
 	for {
 		e := p
-		if k := uint(e - w.base); k < uint(w.size) && w.tag[k/64%windowWords]>>(k%64) != 0 {
-			e += bits.TrailingZeros64(w.tag[k/64%windowWords] >> (k % 64))
+		if k := uint(e - w.base); k < uint(w.size) && w.tag.ahead(k) != 0 {
+			e += bits.TrailingZeros64(w.tag.ahead(k))
 		} else {
 			e = w.nextTag(b, p, mark)
 		}
@@ -224,8 +224,8 @@ func (w *window) quickTagEnd(b []byte, p int, mark markSearch) int {
 		}
 		if c = b[e+1]; c == '"' {
 			p = e + 2
-			if k := uint(p - w.base); k < uint(w.size) && w.quote[k/64%windowWords]>>(k%64) != 0 {
-				p += bits.TrailingZeros64(w.quote[k/64%windowWords]>>(k%64)) + 1
+			if k := uint(p - w.base); k < uint(w.size) && w.quote.ahead(k) != 0 {
+				p += bits.TrailingZeros64(w.quote.ahead(k)) + 1
 			} else {
 				p = w.nextQuote(b, p, mark) + 1
 			}

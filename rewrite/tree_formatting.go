@@ -120,7 +120,10 @@ func (t *tree) formattingStart(g *tag) {
 		t.reconstruct()
 	}
 	e := t.bodyPush(g)
-	a := activeElement{element: *e, attributes: hashBytes(g.raw[g.name : len(g.raw)-1])}
+	a := activeElement{element: *e}
+	if g.kind != kindA { // of which there is never more than one
+		a.attributes = hashBytes(g.raw[g.name : len(g.raw)-1])
+	}
 	// Of four alike, only the last three are kept ("the Noah's Ark clause").
 	same, alike, first := 0, 0, 0
 	for i := t.actives - 1; i >= 0 && t.active[i].id != 0; i-- {

@@ -12,15 +12,24 @@ const windowWords = 64
 // Finding the next byte of a kind is then a shift and a count, where a search
 // of its own for each would spend its time on starting.
 type window struct {
-	lt    [windowWords]uint64 // '<'
-	quote [windowWords]uint64 // '"'
-	tag   [windowWords]uint64 // what ends or structures a tag: '>', '=', '"' and '\''
-	mark  [windowWords]uint64 // where the marking attribute's name may begin
+	lt    mask // '<'
+	quote mask // '"'
+	tag   mask // what ends or structures a tag: '>', '=', '"' and '\''
+	mark  mask // where the marking attribute's name may begin
 
 	base int // where the window begins
 	size int // bytes covered; 0: none
 
 	clear int // no name of the marking attribute begins from base up to here
+}
+
+// A mask has a bit for each byte of a window, and a word of zeros after them.
+type mask [windowWords + 1]uint64
+
+// ahead is the 64 bits from bit k on.
+func (m *mask) ahead(k uint) uint64 {
+	w, shift := k/64%windowWords, k%64
+	return m[w]>>shift | m[w+1]<<1<<(63-shift)
 }
 
 // A markSearch finds candidates for the marking attribute's name by two bytes
@@ -64,6 +73,8 @@ func (w *window) fill(b []byte, i int, mark markSearch) {
 	} else {
 		words = 0
 	}
+	end := (w.size + 63) / 64
+	w.lt[end], w.quote[end], w.tag[end], w.mark[end] = 0, 0, 0, 0
 	if words*64 >= w.size {
 		return
 	}
@@ -115,10 +126,10 @@ func (w *window) nextLT(b []byte, i int, mark markSearch) int {
 			w.fill(b, i, mark)
 			k = 0
 		}
-		if m := w.lt[uint(k)/64%windowWords] >> (uint(k) % 64); m != 0 {
+		if m := w.lt.ahead(uint(k)); m != 0 {
 			return i + bits.TrailingZeros64(m)
 		}
-		i += 64 - k%64
+		i += 64
 	}
 	return len(b)
 }
@@ -131,10 +142,10 @@ func (w *window) nextTag(b []byte, i int, mark markSearch) int {
 			w.fill(b, i, mark)
 			k = 0
 		}
-		if m := w.tag[uint(k)/64%windowWords] >> (uint(k) % 64); m != 0 {
+		if m := w.tag.ahead(uint(k)); m != 0 {
 			return i + bits.TrailingZeros64(m)
 		}
-		i += 64 - k%64
+		i += 64
 	}
 	return len(b)
 }
@@ -147,10 +158,10 @@ func (w *window) nextQuote(b []byte, i int, mark markSearch) int {
 			w.fill(b, i, mark)
 			k = 0
 		}
-		if m := w.quote[uint(k)/64%windowWords] >> (uint(k) % 64); m != 0 {
+		if m := w.quote.ahead(uint(k)); m != 0 {
 			return i + bits.TrailingZeros64(m)
 		}
-		i += 64 - k%64
+		i += 64
 	}
 	return len(b)
 }
@@ -165,11 +176,11 @@ func (w *window) unmarked(from, to int) bool {
 	}
 	for w.clear = to; w.clear < w.base+w.size; {
 		k := w.clear - w.base
-		if m := w.mark[uint(k)/64%windowWords] >> (uint(k) % 64); m != 0 {
+		if m := w.mark.ahead(uint(k)); m != 0 {
 			w.clear += bits.TrailingZeros64(m)
 			break
 		}
-		w.clear += 64 - k%64
+		w.clear += 64
 	}
 	w.clear = min(w.clear, w.base+w.size)
 	return true
@@ -183,14 +194,14 @@ func (w *window) marked(from, to int) bool {
 		return true // not all of it is in the window
 	}
 	for from < to {
-		m := w.mark[uint(from)/64%windowWords] >> (uint(from) % 64)
+		m := w.mark.ahead(uint(from))
 		if n := to - from; n < 64 {
 			m &= 1<<n - 1
 		}
 		if m != 0 {
 			return true
 		}
-		from += 64 - from%64
+		from += 64
 	}
 	return false
 }

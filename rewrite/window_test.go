@@ -26,7 +26,7 @@ func TestWindow(t *testing.T) {
 		w.fill(b, i, mark)
 		g.masksGeneric(append(bytes.Clone(b[i:]), make([]byte, 200)...), 0, (w.size+63)/64, mark)
 		for k := range w.size {
-			at := func(mask *[windowWords]uint64) bool { return mask[k/64]>>(k%64)&1 != 0 }
+			at := func(m *mask) bool { return m[k/64]>>(k%64)&1 != 0 }
 			c := b[i+k]
 			cand := i+k+mark.distance < len(b) && c|0x20 == mark.first && b[i+k+mark.distance]|0x20 == mark.last
 			for name, x := range map[string]struct{ vector, generic, want bool }{
