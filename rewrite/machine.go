@@ -54,6 +54,7 @@ type machine struct {
 	selected  bool       // set by who listens to tree.inserted, to stop after the tag
 	linked    func(*tag) // is told of links outside of templates; nil: nobody asks
 	maxToken  int
+	aside     *aside // made when it is needed first
 
 	// Of the last token.
 	tag    tag

@@ -228,7 +228,10 @@ func (m *machine) noscriptEnd(b []byte, i int) (int, bool) {
 // closedInItself says whether a piece of HTML, as the content of an element of
 // its own in the place where the machine is, leaves the parser as it was.
 func (m *machine) closedInItself(piece []byte) bool {
-	var p machine
+	if m.aside == nil {
+		m.aside = new(aside)
+	}
+	p := &m.aside.machine
 	p.branch(m)
 	if p.mode < inBody {
 		p.openBody()
@@ -236,8 +239,13 @@ func (m *machine) closedInItself(piece []byte) bool {
 	p.push(keyOf([]byte("noscript")), kindOther, nil)
 	depth, actives := p.depth, p.actives
 	p.floor = depth - 1
-	var w window
-	return p.takeAll(&w, piece) && p.depth == depth && p.actives == actives && !p.pending
+	return p.takeAll(&m.aside.window, piece) && p.depth == depth && p.actives == actives && !p.pending
+}
+
+// An aside is what a machine tries something with.
+type aside struct {
+	machine machine
+	window  window
 }
 
 // branch makes the machine stand where another does, in data, to try something.

@@ -1,84 +1,81 @@
 package rewrite
 
-import (
-	"bytes"
-	"slices"
-	"strings"
-)
+import "bytes"
 
 // quirksMode says whether a doctype token puts the page into quirks mode
 // (13.2.6.4.1).
 func quirksMode(raw []byte) bool {
-	rest := trimSpace(raw[len("<!doctype") : len(raw)-1])
-	name, rest := cutWord(rest)
-	if name != "html" {
+	name, rest := cutWord(trimSpace(raw[len("<!doctype") : len(raw)-1]))
+	if !foldedEqual(name, "html") {
 		return true
 	}
 	if len(rest) == 0 {
 		return false
 	}
-	keyword, rest := cutWord(rest)
-	var public, system string
-	hasSystem := false
+	const public, system = "public", "system"
+	keyword := rest[:min(len(rest), len(public))]
+	rest = trimSpace(rest[len(keyword):])
+	var publicID, systemID []byte
+	hasSystem := true
 	switch {
-	case strings.HasPrefix(keyword, "public"):
+	case foldedEqual(keyword, public):
 		var ok bool
-		if public, rest, ok = cutQuoted(afterKeyword(raw, "public")); !ok {
+		if publicID, rest, ok = cutQuoted(rest); !ok {
 			return true
 		}
-		if len(rest) > 0 {
-			if system, _, hasSystem = cutQuoted(rest); !hasSystem {
+		if hasSystem = len(rest) > 0; hasSystem {
+			if systemID, _, ok = cutQuoted(rest); !ok {
 				return true
 			}
 		}
-	case strings.HasPrefix(keyword, "system"):
-		if system, _, hasSystem = cutQuoted(afterKeyword(raw, "system")); !hasSystem {
+	case foldedEqual(keyword, system):
+		var ok bool
+		if systemID, _, ok = cutQuoted(rest); !ok {
 			return true
 		}
 	default:
 		return true
 	}
-	public, system = strings.ToLower(public), strings.ToLower(system)
-	if slices.Contains(quirkyPublic, public) || system == "http://www.ibm.com/data/dtd/v11/ibmxhtml1-transitional.dtd" {
-		return true
-	}
-	for _, prefix := range quirkyPrefixes {
-		if strings.HasPrefix(public, prefix) {
+	for _, id := range quirkyPublic {
+		if foldedEqual(publicID, id) {
 			return true
 		}
 	}
-	return !hasSystem && (strings.HasPrefix(public, "-//w3c//dtd html 4.01 frameset//") || strings.HasPrefix(public, "-//w3c//dtd html 4.01 transitional//"))
+	for _, prefix := range quirkyPrefixes {
+		if foldedPrefix(publicID, prefix) {
+			return true
+		}
+	}
+	return foldedEqual(systemID, "http://www.ibm.com/data/dtd/v11/ibmxhtml1-transitional.dtd") ||
+		!hasSystem && (foldedPrefix(publicID, "-//w3c//dtd html 4.01 frameset//") || foldedPrefix(publicID, "-//w3c//dtd html 4.01 transitional//"))
 }
 
-func trimSpace(b []byte) []byte { return bytes.Trim(b, " \t\n\r\f") }
+func foldedPrefix(b []byte, prefix string) bool {
+	return len(b) >= len(prefix) && foldedEqual(b[:len(prefix)], prefix)
+}
 
-// cutWord gives the first word in lower case, and what follows.
-func cutWord(b []byte) (string, []byte) {
+func trimSpace(b []byte) []byte { return bytes.Trim(b, whiteSpace) }
+
+// cutWord gives the first word, and what follows.
+func cutWord(b []byte) (word, rest []byte) {
 	i := 0
 	for i < len(b) && !isSpace(b[i]) {
 		i++
 	}
-	return string(bytes.ToLower(b[:i])), trimSpace(b[i:])
+	return b[:i], trimSpace(b[i:])
 }
 
-// afterKeyword is what follows the name and the keyword of a doctype.
-func afterKeyword(raw []byte, keyword string) []byte {
-	b := trimSpace(raw[len("<!doctype") : len(raw)-1])
-	_, b = cutWord(b)
-	return trimSpace(b[len(keyword):])
-}
-
-// cutQuoted gives a quoted string, and what follows. One that lacks its end
-// isn't one.
-func cutQuoted(b []byte) (string, []byte, bool) {
+// cutQuoted gives what a quoted string has between its quotes, and what follows
+// it. One that lacks its end isn't one.
+func cutQuoted(b []byte) (quoted, rest []byte, ok bool) {
 	if len(b) == 0 || b[0] != '"' && b[0] != '\'' {
-		return "", nil, false
+		return nil, nil, false
 	}
 	end := bytes.IndexByte(b[1:], b[0])
 	if end < 0 {
-		return "", nil, false
+		return nil, nil, false
 	}
-	return string(b[1 : 1+end]), trimSpace(b[2+end:]), true
+	return b[1 : 1+end], trimSpace(b[2+end:]), true
 }
 
 // Public identifiers of quirks mode, in lower case.

@@ -17,7 +17,8 @@ type Reader struct {
 	program   *Program
 	src       io.Reader
 	sightings []Sighting
-	missing   int // how many surfaces are Missing
+	missing   int      // how many surfaces are Missing
+	elements  []string // the last element of each surface, which is likely to be the next
 
 	// The bytes of the page are, in order: those handed on, buf[:settled], which
 	// are in out or left out, and buf[settled:], which are not settled. Of these
@@ -60,7 +61,7 @@ type Reader struct {
 }
 
 func newReader(p *Program) *Reader {
-	r := &Reader{program: p, buf: make([]byte, 0, chunk), sightings: make([]Sighting, len(p.surfaces))}
+	r := &Reader{program: p, buf: make([]byte, 0, chunk), sightings: make([]Sighting, len(p.surfaces)), elements: make([]string, len(p.surfaces))}
 	r.start.maxToken = p.maxRegion
 	if len(p.selectors) > 0 {
 		r.matcher = selector.NewMatcher(p.selectors)

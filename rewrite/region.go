@@ -89,7 +89,10 @@ func (r *Reader) meet(i int, within bool) bool {
 		return false // a later one
 	}
 	m := &r.machine
-	s.Element = string(m.tag.Name())
+	if name := m.tag.Name(); string(name) != r.elements[i] {
+		r.elements[i] = string(name)
+	}
+	s.Element = r.elements[i]
 	s.Offset = r.offset + int64(m.at)
 	if within {
 		r.note(i, Nested)

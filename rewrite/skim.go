@@ -1,6 +1,7 @@
 package rewrite
 
 import (
+	"bytes"
 	"encoding/binary"
 	"math/bits"
 )
@@ -201,7 +202,7 @@ func (t *tree) activateQuickly(slot *kindSlot, key nameKey, attributes uint64) b
 }
 
 // quickTagEnd finds the '>' of a tag whose name ends at p, if its attributes are
-// as usual: a name, '=' and a value, in double quotes or without any. Else it
+// as usual: a name, '=' and a value. Else it
 // gives -1.
 func (w *window) quickTagEnd(b []byte, p int, mark markSearch) int {
 	for {
@@ -230,8 +231,16 @@ func (w *window) quickTagEnd(b []byte, p int, mark markSearch) int {
 				p = w.nextQuote(b, p, mark) + 1
 			}
 		} else {
-			if c == '\'' || c <= ' ' {
+			if c <= ' ' {
 				return -1
+			}
+			if c == '\'' {
+				k := bytes.IndexByte(b[e+2:], '\'')
+				if k < 0 {
+					return -1
+				}
+				p = e + 3 + k
+				continue
 			}
 			for p = e + 1; p < len(b) && b[p] != '>' && !isSpace(b[p]); {
 				p++

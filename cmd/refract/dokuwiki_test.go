@@ -298,6 +298,9 @@ func (w *wikiTest) live(t *testing.T, dir string, seen []string) {
 		t.Helper()
 		for _, target := range []string{region, "/doku.php?id=projects:7", region + "?do=show"} {
 			x := as(v, true).visit(t, http.MethodGet, target, "")
+			if x.made.header.Get("Content-Encoding") != "gzip" {
+				t.Errorf("the origin's page is not coded: %q", x.made.header)
+			}
 			made := x.made.decoded(t)
 			if bytes.Count(made, card) != 1 {
 				t.Fatalf("the region is not on the origin's page once: %s", made)

@@ -34,6 +34,8 @@ var owners = map[string][]string{
 	"github.com/tdewolff/parse":      {"rewrite/selector"},
 	"github.com/klauspost/compress":  {"rewrite/coding"},
 	"github.com/andybalholm/brotli":  {"rewrite/coding"},
+	"golang.org/x/text":              {"rewrite"},
+	"golang.org/x/sys":               {"rewrite"},
 	"github.com/dgraph-io/ristretto": {"store"},
 	"github.com/cockroachdb/pebble":  {"store"},
 	"go.yaml.in/yaml":                {"rules"},
