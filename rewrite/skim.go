@@ -43,6 +43,7 @@ func (m *machine) skim(w *window, b []byte, i int) int {
 		} else {
 			i = w.nextLT(b, i, m.mark)
 		}
+	found: // b[i] is the first '<' since from
 		if t.mode != inBody && (t.mode == inRow || t.mode == inTableBody) && !isBlank(b[from:i]) {
 			i = from // it is put elsewhere
 			break
@@ -143,30 +144,51 @@ func (m *machine) skim(w *window, b []byte, i int) int {
 				if t.mode != inRow || t.actives >= maxActive {
 					goto done
 				}
-				t.active[t.actives] = activeElement{}
-				t.actives++
-				t.mode = inCell
 			case kindTr:
 				if t.mode != inTableBody {
 					goto done
 				}
-				t.mode = inRow
 			default:
-				attributes := uint64(0)
-				if e := i + 1 + n; e != end && slot.kind != kindA {
-					attributes = hashBytes(b[e:end])
-				}
-				if !t.activateQuickly(slot, key, attributes) {
+				if !t.mayActivate(slot.kind, key) {
 					goto done
 				}
 			}
 		}
-		paragraphs += int(q & quickP)
+		// Most elements have text alone: then nothing stays open.
+		next := end + 1
+		if k := uint(next - w.base); k < uint(w.size) && w.lt.ahead(k) != 0 {
+			next += bits.TrailingZeros64(w.lt.ahead(k))
+		} else {
+			next = w.nextLT(b, next, m.mark)
+		}
+		if len(b)-next >= 16 && b[next+1] == '/' && (binary.LittleEndian.Uint64(b[next+2:])^uint64(key)^'>'<<(8*n))<<(56-8*n) == 0 {
+			i = next + n + 3
+			continue
+		}
 		t.lastID++
+		if q&quickRare != 0 {
+			switch {
+			case slot.kind == kindTr:
+				t.mode = inRow
+			case slot.kind == kindTd:
+				t.active[t.actives] = activeElement{}
+				t.actives++
+				t.mode = inCell
+			case slot.props&formatting != 0:
+				a := activeElement{element: element{key: key, id: t.lastID, kind: slot.kind, props: slot.props}}
+				if name := i + 1 + n; name != end && slot.kind != kindA {
+					a.attributes = hashBytes(b[name:end])
+				}
+				t.active[t.actives] = a
+				t.actives++
+			}
+		}
+		paragraphs += int(q & quickP)
 		top = &t.open[depth%openSize]
 		*top = element{key: key, id: t.lastID, kind: slot.kind, props: slot.props}
 		depth++
-		i = end + 1
+		from, i = end+1, next
+		goto found
 	}
 done:
 	t.depth, t.paragraphs = int(depth), paragraphs
@@ -182,22 +204,20 @@ func isBlank(b []byte) bool {
 	return true
 }
 
-// activateQuickly makes the element that comes next an active formatting one,
-// unless that takes more than adding it.
-func (t *tree) activateQuickly(slot *kindSlot, key nameKey, attributes uint64) bool {
+// mayActivate says whether an element can be made an active formatting one
+// without anything else to be done.
+func (t *tree) mayActivate(kind kind, key nameKey) bool {
 	if t.actives >= maxActive {
 		return false
 	}
 	same := 0
 	for i := t.actives - 1; i >= 0 && t.active[i].id != 0; i-- {
 		if t.active[i].key == key {
-			if same++; slot.kind == kindA || same == 3 {
+			if same++; kind == kindA || same == 3 {
 				return false
 			}
 		}
 	}
-	t.active[t.actives] = activeElement{element{key: key, id: t.lastID + 1, kind: slot.kind, props: slot.props}, attributes}
-	t.actives++
 	return true
 }
 

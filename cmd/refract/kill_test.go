@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
+	"html"
 	"io"
 	"math"
 	"math/rand/v2"
@@ -187,7 +188,7 @@ func (s *sender) visit(v *visit, nth int) bool {
 	rule := s.set.Rule(killedRule)
 	want := reportsPage
 	if arm, _ := rule.Assign(v.visitor); arm == rules.Treatment {
-		want = strings.Replace(want, "Your reports", string(rule.Response.HTML), 1)
+		want = strings.Replace(want, "Your reports", html.EscapeString(string(rule.Response.HTML)), 1)
 	}
 	if page != want {
 		s.t.Errorf("%s is in the segment and gets %q, want %q", v.visitor, page, want)
