@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"cmp"
 	"errors"
 	"io"
 	"net/http"
@@ -18,6 +19,7 @@ type page struct {
 	html     *rewrite.Reader
 	encoder  *coding.Encoder // nil: the visitor's has none
 	complete bool            // the whole page was read
+	err      error           // what broke it off
 	closed   bool
 }
 
@@ -67,6 +69,8 @@ func (b *page) Read(to []byte) (n int, err error) {
 	}
 	if err == io.EOF {
 		b.complete = true
+	} else {
+		b.err = cmp.Or(err, b.err)
 	}
 	return n, err
 }

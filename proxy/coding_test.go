@@ -5,6 +5,7 @@ import (
 	"compress/flate"
 	"compress/gzip"
 	"compress/zlib"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -17,6 +18,7 @@ import (
 	"github.com/andybalholm/brotli"
 	"github.com/klauspost/compress/zstd"
 
+	"github.com/seed14307185/refract/rewrite/coding"
 	"github.com/seed14307185/refract/rules"
 )
 
@@ -232,17 +234,17 @@ func TestBrokenCodings(t *testing.T) {
 // way it breaks, and is no exposure.
 func TestCorruptLater(t *testing.T) {
 	page := longPage()
-	for coding := range encoders {
+	for c := range encoders {
 		for how, after := range map[string]func(http.ResponseWriter){
 			"garbage":   func(w http.ResponseWriter) { io.WriteString(w, strings.Repeat("\xff\x00\xaa garbage", 9000)) },
 			"truncated": func(http.ResponseWriter) {},
 			"cut off":   func(http.ResponseWriter) { panic(http.ErrAbortHandler) },
 		} {
 			for _, accept := range []string{"gzip, br, zstd, deflate", "identity"} {
-				t.Run(coding+" "+how+" to "+accept, func(t *testing.T) {
-					sound := inCoding(coding, page)
+				t.Run(c+" "+how+" to "+accept, func(t *testing.T) {
+					sound := inCoding(c, page)
 					edge, s, p := front(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-						pageWith(sound[:len(sound)*3/4], "Content-Encoding", name(coding)).ServeHTTP(w, r)
+						pageWith(sound[:len(sound)*3/4], "Content-Encoding", name(c)).ServeHTTP(w, r)
 						http.NewResponseController(w).Flush()
 						after(w)
 					}))
@@ -265,7 +267,7 @@ func TestCorruptLater(t *testing.T) {
 					s.wait()
 					s.mu.Lock()
 					defer s.mu.Unlock()
-					if len(s.exposures) != 0 || s.exchanges[0].OriginError == nil {
+					if len(s.exposures) != 0 || s.exchanges[0].OriginError == nil || errors.Is(s.exchanges[0].OriginError, coding.ErrCorrupt) != (how != "cut off") {
 						t.Errorf("exposures %+v, error %v", s.exposures, s.exchanges[0].OriginError)
 					}
 				})

@@ -300,6 +300,9 @@ func (p *Proxy) finish(x *Exchange, out *writer) {
 	}
 	if v := recover(); v != nil {
 		defer panic(v)
+		if x.OriginError == nil && x.body != nil {
+			x.OriginError = x.body.err
+		}
 		if x.OriginError == nil {
 			x.OriginError = errors.New("broken off")
 		}

@@ -92,8 +92,9 @@ func (m *machine) begin() {
 // advance takes tokens of b from i on, until one is of interest. next is the
 // first byte not taken: b is to be given again from there, with more. At the
 // end of the page what then is left is no token.
+//
+// The window is of b, or empty: it must be emptied where b is not what it was.
 func (m *machine) advance(w *window, b []byte, i int) (next int, ev event) {
-	w.size = 0
 	for {
 		if m.fast {
 			i = m.skim(w, b, i)
@@ -114,7 +115,7 @@ func (m *machine) advance(w *window, b []byte, i int) (next int, ev event) {
 			continue
 		}
 		start := i
-		i = w.nextLT(b, i, m.mark)
+		i = nextTag(b, i)
 		if i > start && (m.framesetOK || m.pending || m.mode != inBody) {
 			m.note(b[start:i])
 		}
@@ -188,7 +189,7 @@ func (m *machine) startTag(w *window, end int) {
 	m.isTag = true
 	m.flush()
 	m.before.lastID = m.lastID
-	if m.inserted != nil || m.attribute != "" && w.marked(m.at+g.name, end) {
+	if m.inserted != nil || m.attribute != "" && !w.unmarked(m.at+g.name, end) {
 		m.before = before{m.depth, m.actives, m.lastID, m.mode, m.framesetOK, m.pending, m.newline}
 		m.selected = m.attribute != "" && g.has(m.attribute)
 	}
@@ -271,48 +272,17 @@ func nameEnd(b []byte, i int) int {
 // tagEnd finds the '>' of the tag that begins at i and whose name ends at p.
 func (m *machine) tagEnd(w *window, b []byte, i, p int) (int, bool) {
 	if m.tagSeen > 0 {
-		return m.slowTagEnd(b, i, i+m.tagSeen)
+		p = i + m.tagSeen
 	}
-	for {
-		e := w.nextTag(b, p, m.mark)
-		if e >= len(b)-1 {
-			break
-		}
-		switch b[e] {
-		case '>':
-			if e-i >= m.maxToken {
-				m.lose(TooLarge)
-			}
-			return e, true
-		case '=':
-			// Only the usual form is taken here: a name, '=' and a quoted value.
-			if c := b[e-1]; e == p || isSpace(c) || c == '/' {
-				return m.slowTagEnd(b, i, nameEnd(b, i+1))
-			}
-			switch b[e+1] {
-			case '"':
-				p = w.nextQuote(b, e+2, m.mark) + 1
-			case '\'':
-				k := bytes.IndexByte(b[e+2:], '\'')
-				if k < 0 {
-					return m.slowTagEnd(b, i, nameEnd(b, i+1))
-				}
-				p = e + 2 + k + 1
-			case ' ', '\t', '\n', '\r', '\f':
-				return m.slowTagEnd(b, i, nameEnd(b, i+1))
-			default:
-				for p = e + 1; p < len(b) && b[p] != '>' && !isSpace(b[p]); {
-					p++
-				}
-			}
-			if p >= len(b) {
-				return m.slowTagEnd(b, i, nameEnd(b, i+1))
-			}
-		default:
-			return m.slowTagEnd(b, i, nameEnd(b, i+1))
-		}
+	return m.slowTagEnd(b, i, p)
+}
+
+// nextTag is the first '<' from i on, or len(b).
+func nextTag(b []byte, i int) int {
+	if k := bytes.IndexByte(b[i:], '<'); k >= 0 {
+		return i + k
 	}
-	return m.slowTagEnd(b, i, nameEnd(b, i+1))
+	return len(b)
 }
 
 // slowTagEnd is tagEnd state by state, and remembers how far it came.

@@ -260,6 +260,7 @@ func (m *machine) branch(o *machine) {
 // takeAll takes a whole piece of HTML, and says whether it is whole tokens,
 // nothing of it lost the tree or left the floor, and markup follows.
 func (m *machine) takeAll(w *window, piece []byte) bool {
+	w.size = 0
 	n, ev := m.advance(w, piece, 0)
 	m.flush()
 	return ev == evMore && n == len(piece) && m.lost == "" && m.text == dataText && m.escaped == "" && !m.left

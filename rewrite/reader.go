@@ -281,6 +281,7 @@ func (r *Reader) put(content []byte, to int) {
 
 // take looks at what was received from buf[from] on.
 func (r *Reader) take(from int) {
+	r.window.size = 0
 	if r.prelude {
 		if !r.takeMark() {
 			return

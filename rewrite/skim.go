@@ -36,16 +36,35 @@ func (m *machine) skim(w *window, b []byte, i int) int {
 	depth, paragraphs, floor := uint(t.depth), t.paragraphs, uint(t.floor)
 	top := &t.open[(depth-1)%openSize]
 	marks := m.attribute != ""
+	if i < w.base || i >= w.base+w.size {
+		if i == len(b) {
+			return i
+		}
+		w.fill(b, i, m.mark)
+	}
+	k := w.seek(i) // of the places: the next
+	page, at, size := b[w.base:w.base+w.size], &w.at, uint(w.size)
 	for {
 		from := i
-		if k := uint(i - w.base); k < uint(w.size) && w.lt.ahead(k) != 0 {
-			i += bits.TrailingZeros64(w.lt.ahead(k))
-		} else {
-			i = w.nextLT(b, i, m.mark)
+		for uint(at[k]) < size && page[at[k]] != '<' {
+			k++
 		}
-	found: // b[i] is the first '<' since from
-		if t.mode != inBody && (t.mode == inRow || t.mode == inTableBody) && !isBlank(b[from:i]) {
-			i = from // it is put elsewhere
+		if i = w.base + int(at[k]); uint(at[k]) >= size {
+			i = max(from, i) // an end tag may go beyond the window
+			if t.among() && !isBlank(b[from:i]) {
+				i = from // it is put elsewhere
+				break
+			}
+			if i == len(b) {
+				break
+			}
+			w.fill(b, i, m.mark)
+			k, page, size = 0, b[w.base:w.base+w.size], uint(w.size)
+			continue
+		}
+	found: // page[at[k]], which is b[i], is the first '<' since from
+		if t.mode != inBody && t.among() && !isBlank(b[from:i]) {
+			i = from
 			break
 		}
 		if len(b)-i < 16 {
@@ -73,6 +92,7 @@ func (m *machine) skim(w *window, b []byte, i int) int {
 				goto done
 			}
 			i += int(bitLen/8) + 3
+			k += 2
 			depth--
 			if top = &t.open[(depth-1)%openSize]; top.space != spaceHTML && !quickTop(top) {
 				break
@@ -83,18 +103,30 @@ func (m *machine) skim(w *window, b []byte, i int) int {
 		if n == 0 || byte(x)-'a' >= 26 {
 			break
 		}
-		end := i + 1 + n
-		if b[end] != '>' {
-			name := end
-			if end = w.quickTagEnd(b, end, m.mark); end < 0 || marks && (name < w.base || end > w.clear) && !w.unmarked(name, end) || end-i >= m.maxToken {
+		slot := key.find()
+		j := k + 1
+		if uint(at[j]) >= size || page[at[j]] != '>' {
+			if j = w.quickTagEnd(page, j, uint(at[k])+1+uint(n)); j == 0 {
+				break
+			}
+			if uint(at[j]) >= size {
+				if k == 0 && at[0] == 0 {
+					break // longer than a window
+				}
+				w.fill(b, i, m.mark)
+				k, page, size = 0, b[w.base:w.base+w.size], uint(w.size)
+				continue
+			}
+			if end := w.base + int(at[j]); marks && end > w.clear && !w.unmarked(i, end) || end-i >= m.maxToken {
 				break
 			}
 		}
-		slot := key.find()
+		end := w.base + int(at[j])
 		if top.space != spaceHTML {
 			if slot.key != 0 || key == keyDesc || depth >= maxDepth {
 				break
 			}
+			k = j + 1
 			if b[end-1] == '/' {
 				if c := b[end-2]; c != '"' && c != ' ' && c != '\'' && end-1 != i+1+n {
 					break
@@ -110,7 +142,7 @@ func (m *machine) skim(w *window, b []byte, i int) int {
 			continue
 		}
 		q := slot.quick
-		if q&notQuick != 0 || t.mode != inBody && (t.mode == inRow || t.mode == inTableBody) && slot.kind != kindTd && slot.kind != kindTr {
+		if q&notQuick != 0 || t.mode != inBody && t.among() && slot.kind != kindTd && slot.kind != kindTr {
 			break
 		}
 		if q&quickFlat != 0 && paragraphs > 0 {
@@ -123,6 +155,7 @@ func (m *machine) skim(w *window, b []byte, i int) int {
 		}
 		if q&quickLeaf != 0 {
 			i = end + 1
+			k = j + 1
 			continue
 		}
 		if depth >= maxDepth {
@@ -154,15 +187,15 @@ func (m *machine) skim(w *window, b []byte, i int) int {
 				}
 			}
 		}
-		// Most elements have text alone: then nothing stays open.
-		next := end + 1
-		if k := uint(next - w.base); k < uint(w.size) && w.lt.ahead(k) != 0 {
-			next += bits.TrailingZeros64(w.lt.ahead(k))
-		} else {
-			next = w.nextLT(b, next, m.mark)
+		for k = j + 1; uint(at[k]) < size && page[at[k]] != '<'; {
+			k++
 		}
-		if len(b)-next >= 16 && b[next+1] == '/' && (binary.LittleEndian.Uint64(b[next+2:])^uint64(key)^'>'<<(8*n))<<(56-8*n) == 0 {
+		next := w.base + int(at[k])
+		// Most elements have text alone: then nothing stays open.
+		if len(b)-next >= 16 && b[next+1] == '/' && (binary.LittleEndian.Uint64(b[next+2:])^uint64(key)^'>'<<(8*n))<<(56-8*n) == 0 && uint(at[k]) < size {
 			i = next + n + 3
+			k += 2
+			top = &t.open[(depth-1)%openSize]
 			continue
 		}
 		t.lastID++
@@ -187,13 +220,18 @@ func (m *machine) skim(w *window, b []byte, i int) int {
 		top = &t.open[depth%openSize]
 		*top = element{key: key, id: t.lastID, kind: slot.kind, props: slot.props}
 		depth++
-		from, i = end+1, next
-		goto found
+		if i = end + 1; uint(at[k]) < size {
+			from, i = i, next
+			goto found
+		}
 	}
 done:
 	t.depth, t.paragraphs = int(depth), paragraphs
 	return i
 }
+
+// among says whether the machine is between cells or rows.
+func (t *tree) among() bool { return t.mode == inRow || t.mode == inTableBody }
 
 func isBlank(b []byte) bool {
 	for _, c := range b {
@@ -221,53 +259,68 @@ func (t *tree) mayActivate(kind kind, key nameKey) bool {
 	return true
 }
 
-// quickTagEnd finds the '>' of a tag whose name ends at p, if its attributes are
-// as usual: a name, '=' and a value. Else it
-// gives -1.
-func (w *window) quickTagEnd(b []byte, p int, mark markSearch) int {
-	for {
-		e := p
-		if k := uint(e - w.base); k < uint(w.size) && w.tag.ahead(k) != 0 {
-			e += bits.TrailingZeros64(w.tag.ahead(k))
+// seek is the first place of the window from b[i] on.
+func (w *window) seek(i int) int {
+	from, to := 0, w.n
+	for from < to {
+		if mid := (from + to) / 2; int(w.at[mid]) < i-w.base {
+			from = mid + 1
 		} else {
-			e = w.nextTag(b, p, mark)
+			to = mid
 		}
-		if e+1 >= len(b) {
-			return -1
+	}
+	return from
+}
+
+// quickTagEnd finds which place is the '>' of a tag, if its attributes are as
+// usual: a name, '=' and a value. j is the first place after the tag's name,
+// which ends at page[p]. It gives a place beyond the window if the tag goes
+// on there, and 0 if something is unusual.
+func (w *window) quickTagEnd(page []byte, j int, p uint) int {
+	at := &w.at
+	for {
+		e := uint(at[j])
+		if e+1 >= uint(len(page)) {
+			if e < uint(len(page)) && page[e] != '>' {
+				return w.n
+			}
+			return j
 		}
-		c := b[e]
+		c := page[e]
 		if c == '>' {
-			return e
+			return j
 		}
 		// Names end in letters, digits, '-' and such.
-		if before := b[e-1]; c != '=' || e == p || before <= ' ' || before == '/' {
-			return -1
+		if before := page[e-1]; c != '=' || e == p || before <= ' ' || before == '/' {
+			return 0
 		}
-		if c = b[e+1]; c == '"' {
-			p = e + 2
-			if k := uint(p - w.base); k < uint(w.size) && w.quote.ahead(k) != 0 {
-				p += bits.TrailingZeros64(w.quote.ahead(k)) + 1
-			} else {
-				p = w.nextQuote(b, p, mark) + 1
+		if c = page[e+1]; c == '"' {
+			for j += 2; uint(at[j]) < uint(len(page)) && page[at[j]] != '"'; {
+				j++
 			}
+			p = uint(at[j]) + 1
+			if p > uint(len(page)) {
+				return j
+			}
+			j++
+			continue
+		}
+		if c <= ' ' {
+			return 0
+		}
+		if c == '\'' {
+			k := bytes.IndexByte(page[e+2:], '\'')
+			if k < 0 {
+				return w.n
+			}
+			p = e + 3 + uint(k)
 		} else {
-			if c <= ' ' {
-				return -1
-			}
-			if c == '\'' {
-				k := bytes.IndexByte(b[e+2:], '\'')
-				if k < 0 {
-					return -1
-				}
-				p = e + 3 + k
-				continue
-			}
-			for p = e + 1; p < len(b) && b[p] != '>' && !isSpace(b[p]); {
+			for p = e + 1; p < uint(len(page)) && page[p] != '>' && !isSpace(page[p]); {
 				p++
 			}
 		}
-		if p >= len(b) {
-			return -1
+		for j++; uint(at[j]) < p && uint(at[j]) < uint(len(page)); {
+			j++
 		}
 	}
 }

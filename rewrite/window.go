@@ -6,30 +6,31 @@ import (
 )
 
 // windowWords is how many words of 64 bytes a window covers: 4 KiB of a page.
-const windowWords = 64
+const (
+	windowWords = 64
+	windowSize  = 64 * windowWords
+)
 
-// A window has a bit for each byte of a piece of the page, in four masks.
-// Finding the next byte of a kind is then a shift and a count, where a search
-// of its own for each would spend its time on starting.
+// A window is an index of a piece of the page: where its '<', '>', '=' and '"'
+// are, in order. To find them all at once is what vectors are good at; and to
+// walk a list does not wait for each place before the next can be looked for.
 type window struct {
-	lt    mask // '<'
-	quote mask // '"'
-	tag   mask // what ends or structures a tag: '>', '=', '"' and '\''
-	mark  mask // where the marking attribute's name may begin
-
 	base int // where the window begins
 	size int // bytes covered; 0: none
 
+	// at[:n] are the places from base on. A few more are size.
+	at [windowSize + 16]uint16
+	n  int
+
 	clear int // no name of the marking attribute begins from base up to here
+
+	marks masks
 }
 
-// A mask has a bit for each byte of a window, and a word of zeros after them.
-type mask [windowWords + 1]uint64
-
-// ahead is the 64 bits from bit k on.
-func (m *mask) ahead(k uint) uint64 {
-	w, shift := k/64%windowWords, k%64
-	return m[w]>>shift | m[w+1]<<1<<(63-shift)
+// masks have a bit for each byte of a window, and words of zeros after them.
+type masks struct {
+	places [windowWords + 1]uint64
+	mark   [windowWords + 1]uint64 // where the marking attribute's name may begin
 }
 
 // A markSearch finds candidates for the marking attribute's name by two bytes
@@ -65,42 +66,92 @@ func newMarkSearch(name string) markSearch {
 // fill makes the window cover b from i on, which is less than len(b).
 func (w *window) fill(b []byte, i int, mark markSearch) {
 	w.base = i
-	w.size = min(len(b)-i, windowWords*64)
-	w.clear = i
-	words := min((len(b)-i-mark.distance)/64, windowWords) // that need no byte beyond b
+	w.size = min(len(b)-i, windowSize)
+	all := (w.size + 63) / 64
+	words := max(0, min((len(b)-i-mark.distance)/64, all)) // that need no byte beyond b
 	if words > 0 {
-		w.masks(b[i:], 0, words, mark)
-	} else {
-		words = 0
+		w.marks.fill(b[i:], 0, words, mark)
 	}
-	end := (w.size + 63) / 64
-	w.lt[end], w.quote[end], w.tag[end], w.mark[end] = 0, 0, 0, 0
-	if words*64 >= w.size {
-		return
+	if words < all {
+		var tail [64 * 3]byte // the bytes left, and zeros, which are in no mask
+		copy(tail[:], b[i+words*64:])
+		w.marks.fill(tail[:], words, all-words, mark)
 	}
-	var tail [64 * 3]byte // the bytes left, and zeros, which are in no mask
-	n := copy(tail[:], b[i+words*64:])
-	left := (min(n, w.size-words*64) + 63) / 64
-	w.masks(tail[:], words, left, mark)
+	w.marks.mark[all] = 0
+	w.list(all)
+	w.clear = i
+	w.clearFrom(i)
 }
 
-// masksGeneric fills words of each mask, beginning with the word at. It is for processors without vectors known to this package.
-func (w *window) masksGeneric(b []byte, at, words int, mark markSearch) {
+// list makes the list of places from the masks.
+func (w *window) list(words int) {
+	n, base := uint(0), uint16(0)
+	for _, m := range w.marks.places[:words] {
+		count := uint(bits.OnesCount64(m))
+		// Eight at a time, whether there are as many or not: no branch to guess.
+		at := (*[8]uint16)(w.at[n : n+8])
+		for k := range at {
+			at[k] = base + uint16(bits.TrailingZeros64(m))
+			m &= m - 1
+		}
+		for k := n + 8; m != 0; k++ {
+			w.at[k] = base + uint16(bits.TrailingZeros64(m))
+			m &= m - 1
+		}
+		n += count
+		base += 64
+	}
+	for n > 0 && int(w.at[n-1]) >= w.size {
+		n--
+	}
+	for k := range w.at[n : n+8] {
+		w.at[int(n)+k] = uint16(w.size)
+	}
+	w.n = int(n)
+}
+
+// clearFrom finds the first candidate for the marking attribute from i on.
+func (w *window) clearFrom(i int) {
+	for w.clear = i; w.clear < w.base+w.size; {
+		k := uint(w.clear - w.base)
+		if m := w.marks.mark[k/64%windowWords] >> (k % 64); m != 0 {
+			w.clear += bits.TrailingZeros64(m)
+			return
+		}
+		w.clear += int(64 - k%64)
+	}
+	w.clear = w.base + w.size
+}
+
+// unmarked says whether the marking attribute is surely not in b[from:to].
+func (w *window) unmarked(from, to int) bool {
+	if from < w.base || to > w.base+w.size {
+		return false
+	}
+	if to <= w.clear {
+		return true
+	}
+	if w.clearFrom(from); w.clear < to {
+		return false
+	}
+	return true
+}
+
+// fillGeneric is for processors without vectors known to this package. It fills
+// words of each mask, beginning with the word at.
+func (m *masks) fillGeneric(b []byte, at, words int, mark markSearch) {
 	for k := range words {
-		var lt, quote, tag, cand uint64
+		var places, cand uint64
 		for j := 0; j < 64; j += 8 {
 			x := binary.LittleEndian.Uint64(b[k*64+j:])
-			q := equalBytes(x, '"')
-			lt |= equalBytes(x, '<') << j
-			quote |= q << j
-			tag |= (q | equalBytes(x, '>') | equalBytes(x, '=') | equalBytes(x, '\'')) << j
+			places |= (equalBytes(x, '<') | equalBytes(x, '>') | equalBytes(x, '=') | equalBytes(x, '"')) << j
 			const folds = 0x2020202020202020
 			if f := equalBytes(x|folds, mark.first); f != 0 {
 				y := binary.LittleEndian.Uint64(b[k*64+j+mark.distance:])
 				cand |= (f & equalBytes(y|folds, mark.last)) << j
 			}
 		}
-		w.lt[at+k], w.quote[at+k], w.tag[at+k], w.mark[at+k] = lt, quote, tag, cand
+		m.places[at+k], m.mark[at+k] = places, cand
 	}
 }
 
@@ -116,92 +167,3 @@ func equalBytes(x uint64, c byte) uint64 {
 }
 
 func trailingBytes(x uint64) int { return bits.TrailingZeros64(x) >> 3 }
-
-// nextLT is the first '<' in b from i on, or len(b). Like the others it may
-// move the window on, never back.
-func (w *window) nextLT(b []byte, i int, mark markSearch) int {
-	for i < len(b) {
-		k := i - w.base
-		if uint(k) >= uint(w.size) {
-			w.fill(b, i, mark)
-			k = 0
-		}
-		if m := w.lt.ahead(uint(k)); m != 0 {
-			return i + bits.TrailingZeros64(m)
-		}
-		i += 64
-	}
-	return len(b)
-}
-
-// nextTag is the first byte that ends or structures a tag from i on, or len(b).
-func (w *window) nextTag(b []byte, i int, mark markSearch) int {
-	for i < len(b) {
-		k := i - w.base
-		if uint(k) >= uint(w.size) {
-			w.fill(b, i, mark)
-			k = 0
-		}
-		if m := w.tag.ahead(uint(k)); m != 0 {
-			return i + bits.TrailingZeros64(m)
-		}
-		i += 64
-	}
-	return len(b)
-}
-
-// nextQuote is the first '"' from i on, or len(b).
-func (w *window) nextQuote(b []byte, i int, mark markSearch) int {
-	for i < len(b) {
-		k := i - w.base
-		if uint(k) >= uint(w.size) {
-			w.fill(b, i, mark)
-			k = 0
-		}
-		if m := w.quote.ahead(uint(k)); m != 0 {
-			return i + bits.TrailingZeros64(m)
-		}
-		i += 64
-	}
-	return len(b)
-}
-
-// unmarked says whether the marking attribute is surely not in b[from:to].
-func (w *window) unmarked(from, to int) bool {
-	if from >= w.base && to <= w.clear {
-		return true
-	}
-	if w.marked(from, to) {
-		return false
-	}
-	for w.clear = to; w.clear < w.base+w.size; {
-		k := w.clear - w.base
-		if m := w.mark.ahead(uint(k)); m != 0 {
-			w.clear += bits.TrailingZeros64(m)
-			break
-		}
-		w.clear += 64
-	}
-	w.clear = min(w.clear, w.base+w.size)
-	return true
-}
-
-// marked says whether the marking attribute may be in b[from:to].
-func (w *window) marked(from, to int) bool {
-	from -= w.base
-	to -= w.base
-	if from < 0 || to > w.size {
-		return true // not all of it is in the window
-	}
-	for from < to {
-		m := w.mark.ahead(uint(from))
-		if n := to - from; n < 64 {
-			m &= 1<<n - 1
-		}
-		if m != 0 {
-			return true
-		}
-		from += 64
-	}
-	return false
-}

@@ -6,14 +6,14 @@ import "golang.org/x/sys/cpu"
 // mark.distance bytes more than these.
 //
 //go:noescape
-func masksAVX2(w *window, p *byte, at, words int, mark markSearch)
+func masksAVX2(m *masks, p *byte, at, words int, mark markSearch)
 
 var hasAVX2 = cpu.X86.HasAVX2
 
-func (w *window) masks(b []byte, at, words int, mark markSearch) {
+func (m *masks) fill(b []byte, at, words int, mark markSearch) {
 	if hasAVX2 {
-		masksAVX2(w, &b[0], at, words, mark)
+		masksAVX2(m, &b[0], at, words, mark)
 		return
 	}
-	w.masksGeneric(b, at, words, mark)
+	m.fillGeneric(b, at, words, mark)
 }

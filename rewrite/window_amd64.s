@@ -20,9 +20,9 @@ GLOBL folds<>(SB), RODATA|NOPTR, $32
 	ORQ BX, AX; \
 	MOVQ AX, at(DI)
 
-// func masksAVX2(w *window, p *byte, at, words int, mark markSearch)
+// func masksAVX2(m *masks, p *byte, at, words int, mark markSearch)
 TEXT ·masksAVX2(SB), NOSPLIT, $0-56
-	MOVQ w+0(FP), DI
+	MOVQ m+0(FP), DI
 	MOVQ p+8(FP), SI
 	MOVQ words+24(FP), CX
 	MOVQ at+16(FP), AX
@@ -32,7 +32,6 @@ TEXT ·masksAVX2(SB), NOSPLIT, $0-56
 	SPREAD(0x3c, Y15) // <
 	SPREAD(0x3e, Y14) // >
 	SPREAD(0x22, Y13) // "
-	SPREAD(0x27, Y12) // '
 	SPREAD(0x3d, Y11) // =
 	MOVBLZX mark_first+40(FP), AX
 	VMOVQ AX, X0
@@ -48,23 +47,19 @@ loop:
 	VMOVDQU 32(SI), Y1
 	VPCMPEQB Y15, Y0, Y2
 	VPCMPEQB Y15, Y1, Y3
-	STORE(Y2, Y3, 0)
-	VPCMPEQB Y13, Y0, Y2
-	VPCMPEQB Y13, Y1, Y3
-	STORE(Y2, Y3, 520)
 	VPCMPEQB Y14, Y0, Y4
 	VPCMPEQB Y14, Y1, Y5
 	VPOR Y4, Y2, Y2
 	VPOR Y5, Y3, Y3
-	VPCMPEQB Y12, Y0, Y4
-	VPCMPEQB Y12, Y1, Y5
+	VPCMPEQB Y13, Y0, Y4
+	VPCMPEQB Y13, Y1, Y5
 	VPOR Y4, Y2, Y2
 	VPOR Y5, Y3, Y3
 	VPCMPEQB Y11, Y0, Y4
 	VPCMPEQB Y11, Y1, Y5
 	VPOR Y4, Y2, Y2
 	VPOR Y5, Y3, Y3
-	STORE(Y2, Y3, 1040)
+	STORE(Y2, Y3, 0)
 	VPOR Y8, Y0, Y0
 	VPOR Y8, Y1, Y1
 	VPCMPEQB Y10, Y0, Y0
@@ -75,7 +70,7 @@ loop:
 	VPCMPEQB Y9, Y3, Y3
 	VPAND Y0, Y2, Y2
 	VPAND Y1, Y3, Y3
-	STORE(Y2, Y3, 1560)
+	STORE(Y2, Y3, 520)
 	ADDQ $64, SI
 	ADDQ $64, DX
 	ADDQ $8, DI

@@ -2,4 +2,4 @@
 
 package rewrite
 
-func (w *window) masks(b []byte, at, words int, mark markSearch) { w.masksGeneric(b, at, words, mark) }
+func (m *masks) fill(b []byte, at, words int, mark markSearch) { m.fillGeneric(b, at, words, mark) }

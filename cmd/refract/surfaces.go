@@ -26,8 +26,8 @@ func newSurfacesCommand() *cobra.Command {
 		Long: "List the tagged regions of pages, whether each can be swapped safely, and why not.\n\n" +
 			"A page is fetched, or read from a file or standard input. Of each region it is told whether\n" +
 			"the operation inner is safe on the page as it was served, and which one auto would choose:\n" +
-			"none where neither is. BYTES is the region's content. Exit status 1: there is a region that\n" +
-			"can't be swapped, or a page that can't be read.",
+			"none where neither is. BYTES is the region's content as a parser writes it. Exit status 1:\n" +
+			"there is a region that can't be swapped, or a page that can't be read.",
 		Example: "  refract surfaces https://app.example.com/projects/1\n" +
 			"  refract surfaces --select 'main > .card:first-child' saved.html",
 		Args: usage(cobra.MinimumNArgs(1)),
