@@ -188,7 +188,7 @@ func (m *machine) startTag(w *window, end int) {
 	g.kind = g.key.kind()
 	m.isTag = true
 	m.flush()
-	m.before.lastID = m.lastID
+	m.before.lastID, m.before.depth = m.lastID, m.depth
 	if m.inserted != nil || m.attribute != "" && !w.unmarked(m.at+g.name, end) {
 		m.before = before{m.depth, m.actives, m.lastID, m.mode, m.framesetOK, m.pending, m.newline}
 		m.selected = m.attribute != "" && g.has(m.attribute)
@@ -271,8 +271,20 @@ func nameEnd(b []byte, i int) int {
 
 // tagEnd finds the '>' of the tag that begins at i and whose name ends at p.
 func (m *machine) tagEnd(w *window, b []byte, i, p int) (int, bool) {
-	if m.tagSeen > 0 {
+	switch {
+	case m.tagSeen > 0:
 		p = i + m.tagSeen
+	case w.base <= i && p < w.base+w.size:
+		page := b[w.base : w.base+w.size]
+		j := w.quickTagEnd(page, w.seek(p), uint(p-w.base))
+		if j == 0 || int(w.at[j]) >= w.size || page[w.at[j]] != '>' {
+			break
+		}
+		end := w.base + int(w.at[j])
+		if end-i >= m.maxToken {
+			m.lose(TooLarge)
+		}
+		return end, true
 	}
 	return m.slowTagEnd(b, i, p)
 }

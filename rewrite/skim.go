@@ -226,6 +226,7 @@ func (m *machine) skim(w *window, b []byte, i int) int {
 		}
 	}
 done:
+	w.k = min(k, w.n)
 	t.depth, t.paragraphs = int(depth), paragraphs
 	return i
 }
@@ -259,17 +260,14 @@ func (t *tree) mayActivate(kind kind, key nameKey) bool {
 	return true
 }
 
-// seek is the first place of the window from b[i] on.
+// seek is the first place of the window from b[i] on. It never goes back.
 func (w *window) seek(i int) int {
-	from, to := 0, w.n
-	for from < to {
-		if mid := (from + to) / 2; int(w.at[mid]) < i-w.base {
-			from = mid + 1
-		} else {
-			to = mid
-		}
+	k := w.k
+	for k < w.n && int(w.at[k]) < i-w.base {
+		k++
 	}
-	return from
+	w.k = k
+	return k
 }
 
 // quickTagEnd finds which place is the '>' of a tag, if its attributes are as

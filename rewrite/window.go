@@ -21,6 +21,7 @@ type window struct {
 	// at[:n] are the places from base on. A few more are size.
 	at [windowSize + 16]uint16
 	n  int
+	k  int // all before at[k] have been passed
 
 	clear int // no name of the marking attribute begins from base up to here
 
@@ -107,7 +108,7 @@ func (w *window) list(words int) {
 	for k := range w.at[n : n+8] {
 		w.at[int(n)+k] = uint16(w.size)
 	}
-	w.n = int(n)
+	w.n, w.k = int(n), 0
 }
 
 // clearFrom finds the first candidate for the marking attribute from i on.
