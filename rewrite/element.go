@@ -277,6 +277,7 @@ var (
 	keyDl            = keyOf([]byte("dl"))
 	keyMenu          = keyOf([]byte("menu"))
 	keyEmbed         = keyOf([]byte("embed"))
+	keyMarquee       = keyOf([]byte("marquee"))
 	keyImg           = keyOf([]byte("img"))
 	keyMeta          = keyOf([]byte("meta"))
 	keyForm          = keyOf([]byte("form"))

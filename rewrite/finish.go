@@ -18,9 +18,6 @@ func (r *Reader) finish() {
 	case !m.isTag, !own && kindProps[g.kind]&optional == 0:
 		r.release(Unclosed)
 		return
-	case g.hold && m.at-g.content > r.program.maxRegion:
-		r.release(TooLarge)
-		return
 	}
 	if s.Operation == Auto {
 		r.detect(r.taken)
@@ -47,6 +44,9 @@ func (r *Reader) finish() {
 	if why != "" {
 		r.release(why)
 		return
+	}
+	if s.Operation == Inner {
+		r.settle(g.content) // of what was Auto the start tag is held
 	}
 	switch s.Operation {
 	case Before, Prepend:
@@ -86,6 +86,8 @@ func (r *Reader) decide(op Operation, content []byte, own bool) Reason {
 			return ""
 		case op == After && !own, op == Append && m.before.depth != g.floor+1:
 			return Unclosed
+		case op == Append && (m.before.pending || m.before.mode != r.start.mode):
+			return Ambiguous // what is opened anew there, or where a comment goes to
 		case op == Append:
 			return r.try(content, g.floor)
 		}
@@ -138,8 +140,8 @@ func (r *Reader) feed(t *machine) {
 	}
 }
 
-// finishShadow puts a shadow root into the region, whose content stays. Its first
-// token, or its end, was taken.
+// finishShadow puts a shadow root into the region, whose content stays. Its end
+// was taken: before, it could still bring a shadow root of its own.
 func (r *Reader) finishShadow() {
 	g := &r.region
 	s := &r.program.surfaces[g.surface]
@@ -155,6 +157,7 @@ func (r *Reader) finishShadow() {
 		return
 	}
 	if s.Replace {
+		r.settle(g.content)
 		r.put(content, g.content)
 	}
 	r.conclude()
@@ -183,13 +186,20 @@ func (r *Reader) mayEnd() bool {
 //
 // One that is closed left the parser in a state that would show in what
 // follows, but nothing does. One that is still open has all since for its
-// content by the rules of the parser; but only where its own end tag is the
-// last thing on the page, apart from those of body and html, is that what was
-// meant.
+// content by the rules of the parser. That is enough to put a shadow root before
+// it; but only where its own end tag is the last thing on the page, apart from
+// those of body and html, is that what was meant to be replaced.
 func (r *Reader) finishAtEnd() {
 	m, g := &r.machine, &r.region
 	op := r.sightings[g.surface].Operation
-	if m.escaped != "" || m.text == noscriptText || op != Inner && op != Text {
+	m.flush()
+	if m.escaped != "" || m.lost != "" || m.text == noscriptText {
+		return
+	}
+	if op == Shadow {
+		r.finishShadow()
+	}
+	if op != Inner && op != Text {
 		return
 	}
 	cut, ends := g.tail, r.buf[r.taken:]
@@ -204,8 +214,11 @@ func (r *Reader) finishAtEnd() {
 	if why == "" && !r.program.surfaces[g.surface].only {
 		t := &r.trial
 		t.branch(&r.start)
-		if t.floor = g.floor; !t.takeAll(&r.aside, content) {
+		t.floor = g.floor
+		if !t.takeAll(&r.aside, content) {
 			why = Fragment
+		} else if t.end(&tag{key: g.key, kind: g.kind, end: true}); t.depth != g.floor || t.escaped != "" || t.lost != "" {
+			why = Fragment // the region's own end tag must be what ends it, as before
 		}
 	}
 	if why != "" {

@@ -1,5 +1,7 @@
 package rewrite
 
+import "unicode/utf8"
+
 // beginRegion starts on the operation of a region whose start tag was just
 // taken: some are done at once, others need the end. It gives the reason where
 // the operation can't be.
@@ -31,8 +33,13 @@ func (r *Reader) beginRegion() Reason {
 		r.insert(content, g.start)
 		return r.conclude()
 	case Attr:
-		if g.kind == kindInput && m.before.framesetOK {
+		switch {
+		case g.kind == kindMarked && g.key != keyMarquee, g.key == keyEmbed:
+			return NotABlock // they load code
+		case g.kind == kindInput && m.before.framesetOK:
 			return Frameset // its type could matter
+		case g.kind == kindFont && !r.standBefore():
+			return Ambiguous // its color could have ended foreign content
 		}
 		r.settle(g.start)
 		if kindProps[g.kind]&formatting == 0 {
@@ -75,17 +82,20 @@ func (r *Reader) beginRegion() Reason {
 		if g.leaf || m.newline != keepNewline {
 			return NotABlock
 		}
-	case Inner, Text, Shadow, Auto:
+	case Inner, Text:
 		if g.leaf {
 			return NotABlock
 		}
-		if op == Shadow {
-			if !canHostShadow(r.sightings[g.surface].Element) {
-				return Host
-			}
-			m.every = true // to see whether the first thing in it is a shadow root
-		}
 		r.settle(g.content)
+		g.hold = true
+	case Shadow, Auto:
+		if g.leaf {
+			return NotABlock
+		}
+		if op == Shadow && !canHostShadow(r.sightings[g.surface].Element) {
+			return Host
+		}
+		r.settle(g.start) // its classes are needed at the end
 		g.hold = true
 	}
 	m.floor, m.left, m.escaped = g.floor, false, ""
@@ -104,7 +114,11 @@ func (r *Reader) standBefore() bool {
 	if r.region.leaf {
 		return m.depth == was.depth && m.lastID == was.lastID
 	}
-	if m.depth != was.depth+1 || m.lastID != was.lastID+1 || m.actives > was.actives+1 || m.actives < was.actives {
+	actives := was.actives
+	if k := r.region.kind; k == kindMarked || k == kindTd || k == kindCaption || kindProps[k]&formatting != 0 {
+		actives++
+	}
+	if m.depth != was.depth+1 || m.lastID != was.lastID+1 || m.actives != actives {
 		return false
 	}
 	t.depth, t.actives = was.depth, was.actives
@@ -197,7 +211,7 @@ func (r *Reader) standsApart(at int, content []byte) bool {
 // apart makes sure that the first character of content is not read together
 // with what stands before buf[at].
 func (r *Reader) apart(content []byte, at int) []byte {
-	if len(content) == 0 || content[0] == '<' || content[0] == '&' || r.apartFrom(at) {
+	if len(content) == 0 || content[0] == '<' || content[0] == '&' || content[0] >= utf8.RuneSelf || r.apartFrom(at) {
 		return content
 	}
 	return r.make(func(dst []byte) []byte { return append(appendReference(dst, content[0]), content[1:]...) })

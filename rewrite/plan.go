@@ -97,7 +97,7 @@ const (
 	Unclosed   Reason = "unclosed"    // the region's own end tag is not what ends it
 	Ambiguous  Reason = "ambiguous"   // content that the parser tolerates or rearranges
 	Nested     Reason = "nested"      // within another wanted region
-	NotABlock  Reason = "not-a-block" // the mark is on an element whose content isn't swapped
+	NotABlock  Reason = "not-a-block" // the operation can't be done on such an element
 	ShadowRoot Reason = "shadow-root" // the region has a declarative shadow root in it
 	Host       Reason = "host"        // the element cannot carry a shadow root
 	TooLarge   Reason = "too-large"   // more than MaxRegion

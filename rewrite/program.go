@@ -7,6 +7,7 @@ import (
 	"io"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"unicode/utf8"
 
 	"github.com/seed14307185/refract/rewrite/selector"
@@ -25,8 +26,9 @@ type Program struct {
 	shadows   bool // some operation needs the page's style sheets
 
 	readers   sync.Pool
-	charsets  sync.Map // Content-Type → encoding
-	fragments sync.Map // charset → [][]byte by surface, nil where it can't be put in
+	charsets  sync.Map     // Content-Type → encoding, of the first maxCharsets
+	offered   atomic.Int64 // how many were offered to it
+	fragments sync.Map     // charset → [][]byte by surface, nil where it can't be put in
 }
 
 // A surface is a Surface made ready.
@@ -148,13 +150,17 @@ func (p *Program) NewReader(src io.Reader, contentType string) *Reader {
 	return r
 }
 
+// maxCharsets is how many Content-Type values are remembered. An app has a few;
+// one that makes them up must not fill the memory.
+const maxCharsets = 64
+
 // headerEncoding is what a Content-Type value declares.
 func (p *Program) headerEncoding(contentType string) encoding {
 	if e, ok := p.charsets.Load(contentType); ok {
 		return e.(encoding)
 	}
 	e := headerEncoding(contentType)
-	if len(contentType) < 100 {
+	if len(contentType) < 100 && p.offered.Add(1) <= maxCharsets {
 		p.charsets.Store(contentType, e)
 	}
 	return e

@@ -53,11 +53,16 @@ type Reader struct {
 	sheets   [][]byte // the links to style sheets so far, if some surface needs them
 	prelude  bool     // it is not known yet whether the page has a byte order mark
 
+	lecture lecture
+	spare   []byte // an array for buf to move to
+	spared  bool   // buf has moved since what is to be handed on was
+
 	plain  bool  // what is left of src is copied unread
 	srcErr error // what src said last; the bytes before it may not be settled yet
 	fault  error
 	idle   int // how often in a row src gave nothing
 	breaks int // for tests: steps until a panic
+	trace  *trace
 }
 
 func newReader(p *Program) *Reader {
@@ -95,10 +100,11 @@ func (r *Reader) begin(src io.Reader, contentType string) {
 		r.machine.linked = r.linked
 	}
 	r.region = region{surface: -1}
+	r.lecture = lecture{}
 	r.encoding = p.headerEncoding(contentType)
 	r.prescan, r.sniffed, r.prelude = r.prescan[:0], false, true
 	r.plain = r.missing == 0
-	r.srcErr, r.fault, r.idle, r.breaks = nil, nil, 0, 0
+	r.srcErr, r.fault, r.idle, r.breaks, r.trace = nil, nil, 0, 0, nil
 	if r.encoding.refused {
 		r.stop(Charset)
 	}
@@ -111,6 +117,10 @@ func (r *Reader) Close() {
 		return
 	}
 	r.src = nil
+	if r.lecture.memory != nil { // the page was not read to its end
+		r.srcErr = io.ErrUnexpectedEOF
+		r.graduate()
+	}
 	clear(r.out)
 	if cap(r.buf) > 2*chunk {
 		r.buf = make([]byte, 0, chunk)
@@ -203,30 +213,37 @@ func (r *Reader) fill() bool {
 	from := len(r.buf)
 	r.buf = r.buf[:from+n]
 	r.srcErr = err
+	r.remember(r.buf[from:])
+	r.spared = false
 	if !r.plain {
 		r.guarded(from)
 	}
 	if r.plain {
 		r.settle(len(r.buf))
+		r.graduate()
 	}
 	return n > 0 || err != nil
 }
 
 // compact drops from buf what was handed on.
 func (r *Reader) compact() {
-	if r.settled == 0 {
+	drop := min(r.settled, r.taken) // less is taken than handed on where learned bytes are scanned again
+	if r.plain {
+		drop = r.settled
+	}
+	if drop <= 0 {
 		return
 	}
-	r.detect(r.settled)
-	r.detected -= r.settled
-	if r.past = append(r.past, r.buf[max(0, r.settled-lookBack):r.settled]...); len(r.past) > lookBack {
+	r.detect(drop)
+	r.detected -= drop
+	if r.past = append(r.past, r.buf[max(0, drop-lookBack):drop]...); len(r.past) > lookBack {
 		r.past = r.past[:copy(r.past, r.past[len(r.past)-lookBack:])]
 	}
-	r.offset += int64(r.settled)
-	r.buf = r.buf[:copy(r.buf, r.buf[r.settled:])]
-	r.taken -= r.settled
-	r.region.moveBy(-r.settled)
-	r.settled = 0
+	r.offset += int64(drop)
+	r.buf = r.buf[:copy(r.buf, r.buf[drop:])]
+	r.taken -= drop
+	r.region.moveBy(-drop)
+	r.settled -= drop
 	r.made = r.made[:0]
 }
 
@@ -288,14 +305,14 @@ func (r *Reader) take(from int) {
 		}
 		from = 0
 	}
-	page := r.buf
+	held := 0 // how many of the bytes are not to be looked at
 	if !r.encoding.certain {
 		fresh := r.buf[max(from, r.taken):]
 		if room := prescanSize - len(r.prescan); room > 0 && !r.sniffed {
 			r.prescan = append(r.prescan, fresh[:min(len(fresh), room)]...)
 		}
 		if k := bytes.IndexByte(fresh, escape); k >= 0 {
-			page = page[:len(page)-len(fresh)+k]
+			held = len(fresh) - k
 		}
 	}
 	for !r.plain {
@@ -313,22 +330,32 @@ func (r *Reader) take(from int) {
 			r.wait()
 			return
 		}
-		next, ev := r.machine.advance(&r.window, page, r.taken)
+		next, ev := r.advance(held)
 		r.taken = next
+		if r.trace != nil && ev != evMore {
+			r.trace.token(r)
+		}
 		switch ev {
 		case evMore:
-			if len(page) < len(r.buf) {
+			if held > 0 {
+				r.outgrow(r.taken)
 				r.stop(Charset)
 				return
 			}
 			r.wait()
 			return
 		case evMarked:
+			r.outgrow(r.machine.at)
 			r.met()
-		case evFloor, evToken:
-			r.finish()
+		case evFloor:
+			if r.outgrow(r.machine.at); r.region.surface >= 0 {
+				r.finish()
+			}
+			r.goOn()
+		case evToken:
 			r.goOn()
 		case evLost:
+			r.outgrow(r.machine.at)
 			r.stop(r.machine.lost)
 		}
 	}
@@ -346,9 +373,7 @@ func (r *Reader) goOn() {
 
 // wait is for more bytes, or for the end.
 func (r *Reader) wait() {
-	if r.region.hold && r.taken-r.region.content > r.program.maxRegion {
-		r.release(TooLarge)
-	}
+	r.outgrow(r.taken)
 	if !r.region.hold {
 		r.settle(r.taken)
 	}
@@ -362,6 +387,14 @@ func (r *Reader) wait() {
 	if r.srcErr != nil {
 		r.release(Unclosed)
 		r.rest()
+	}
+}
+
+// outgrow gives a held region up whose content goes beyond what may be held
+// before buf[at], however much of it was received at once.
+func (r *Reader) outgrow(at int) {
+	if r.region.hold && !r.region.last && at-r.region.content > r.program.maxRegion {
+		r.release(TooLarge)
 	}
 }
 
@@ -388,15 +421,16 @@ func (r *Reader) takeMark() bool {
 func (r *Reader) stop(why Reason) {
 	r.release(why)
 	for i := range r.sightings {
-		if s := &r.sightings[i]; s.State == Missing {
-			s.State, s.Reason = Untouched, why
-		}
+		r.note(i, why)
 	}
 	r.rest()
 }
 
 // rest hands on all that was received, and then what the source has left.
 func (r *Reader) rest() {
+	if r.trace != nil && !r.plain {
+		r.trace.rest(r)
+	}
 	r.settle(len(r.buf))
 	r.plain = true
 }

@@ -35,7 +35,19 @@ func (r *Reader) inserted(depth int, key nameKey, g *tag) {
 	r.machine.selected = r.machine.selected || r.hits != 0
 }
 
-func (r *Reader) moved() { r.unsure = true }
+// moved gives up the surfaces that selectors have not found yet: from here on
+// elements may be elsewhere, or have other attributes, than the matcher knows.
+func (r *Reader) moved() {
+	if r.unsure {
+		return
+	}
+	r.unsure = true
+	for _, i := range r.program.selects {
+		if i != r.region.surface {
+			r.note(i, Ambiguous)
+		}
+	}
+}
 
 // An impliedTag stands for an element without a tag, so without attributes.
 type impliedTag nameKey
@@ -55,28 +67,40 @@ func (impliedTag) Attribute(string) ([]byte, bool) { return nil, false }
 // met is a start tag that was just taken and that a surface may want.
 func (r *Reader) met() {
 	m := &r.machine
+	if r.region.surface >= 0 && (m.left || m.escaped != "") {
+		r.finish() // the tag ended a region before it may begin one
+	}
 	hits := r.hits
 	r.hits = 0
 	if m.nested > 0 && m.tag.kind != kindTemplate || m.nested > 1 {
 		return // the content of a template is no part of the page
 	}
-	within := r.region.surface >= 0
+	marked := -1
 	if m.attribute != "" {
 		if mark, ok := m.tag.Attribute(m.attribute); ok {
 			if i, ok := r.program.marked[string(mark)]; ok {
-				within = r.meet(i, within) || within
+				marked = i
 			}
 		}
 	}
-	for ; hits != 0; hits &= hits - 1 {
-		i := r.program.selects[bits.TrailingZeros64(hits)]
-		if r.unsure {
-			if r.sightings[i].State == Missing {
-				r.note(i, Ambiguous)
+	// Of several surfaces that meet, the first of the plan has the element.
+	within := r.region.surface >= 0
+	for marked >= 0 || hits != 0 {
+		i := marked
+		if hits != 0 {
+			if selected := r.program.selects[bits.TrailingZeros64(hits)]; i < 0 || selected < i {
+				i = selected
 			}
+		}
+		if i == marked {
+			marked = -1
+			within = r.meet(i, within) || within
 			continue
 		}
-		within = r.meet(i, within) || within
+		hits &= hits - 1
+		if !r.unsure {
+			within = r.meet(i, within) || within
+		}
 	}
 	r.goOn()
 }
@@ -140,8 +164,11 @@ func (r *Reader) open(i int) Reason {
 		r.region.floor = m.depth
 	}
 	why := r.beginRegion()
-	if why != "" {
+	switch {
+	case why != "":
 		r.close()
+	case r.trace != nil && r.region.surface == i:
+		r.trace.opened(r)
 	}
 	return why
 }
@@ -171,6 +198,9 @@ func (r *Reader) note(i int, why Reason) {
 	if why != "" {
 		s.State = Untouched
 	}
+	if r.trace != nil {
+		r.trace.decided(r, i)
+	}
 }
 
 // release gives a region up, if one is held: its bytes stay.
@@ -184,5 +214,5 @@ func (r *Reader) release(why Reason) {
 // close ends the region's guard.
 func (r *Reader) close() {
 	r.region = region{surface: -1}
-	r.machine.floor, r.machine.left, r.machine.escaped, r.machine.every = 0, false, "", false
+	r.machine.floor, r.machine.left, r.machine.escaped = 0, false, ""
 }

@@ -3,6 +3,7 @@ package rewrite_test
 import (
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"testing"
 
 	"github.com/seed14307185/refract/rewrite"
@@ -92,4 +93,34 @@ func TestSelectOnMutants(t *testing.T) {
 		all.add(saw)
 	}
 	t.Logf("%s", &all)
+}
+
+// Where surfaces meet on an element, the one that the plan has first is done,
+// however it is found.
+func TestOrderOfThePlan(t *testing.T) {
+	const page = "<body><p class=a data-surface=mark>old</p><p>rest</p>"
+	mark := rewrite.Surface{Name: "mark", Replace: true, HTML: []byte("by mark")}
+	class := rewrite.Surface{Name: "class", Select: ".a", Replace: true, HTML: []byte("by class")}
+	name := rewrite.Surface{Name: "name", Select: "p", Replace: true, HTML: []byte("by name")}
+	for _, surfaces := range [][]rewrite.Surface{
+		{mark, class, name}, {mark, name, class}, {class, mark, name}, {name, mark, class}, {class, name, mark}, {name, class, mark},
+	} {
+		plan := rewrite.Plan{Surfaces: surfaces}
+		got, saw := rewriteChunked(t, page, inUTF8, plan)
+		if want := strings.Replace(page, "old", string(surfaces[0].HTML), 1); got != want {
+			t.Errorf("got %s\nshould be %s", got, want)
+		}
+		for i, s := range saw {
+			want := rewrite.Sighting{Name: surfaces[i].Name, State: rewrite.Swappable, Operation: rewrite.Inner, Element: "p", Offset: 6, Count: 1}
+			if i > 0 {
+				want.State, want.Reason = rewrite.Untouched, rewrite.Nested
+			}
+			if s.Count = 1; s != want {
+				t.Errorf("%+v, should be %+v", s, want)
+			}
+		}
+		if err := checkControl(page, inUTF8, plan, saw); err != nil {
+			t.Error(err)
+		}
+	}
 }

@@ -12,28 +12,6 @@ const (
 	openSize = 512 // a power of two spares bounds checks
 )
 
-// A mode is an insertion mode of the standard (13.2.4.1). Its "text" modes are
-// the lexer's.
-type mode uint8
-
-const (
-	initial mode = iota
-	beforeHTML
-	beforeHead
-	inHead
-	afterHead
-	inBody
-	inTable
-	inCaption
-	inColumnGroup
-	inTableBody
-	inRow
-	inCell
-	inSelect
-	inTemplate
-	afterBody
-)
-
 // A space is the namespace of an element.
 type space uint8
 
@@ -231,6 +209,7 @@ func (t *tree) lose(why Reason) {
 
 // doctype takes a doctype token.
 func (t *tree) doctype(raw []byte) {
+	t.newline = keepNewline
 	if t.mode == initial {
 		t.quirks = quirksMode(raw)
 		t.mode = beforeHTML
@@ -239,6 +218,7 @@ func (t *tree) doctype(raw []byte) {
 
 // comment takes a comment token.
 func (t *tree) comment() {
+	t.newline = keepNewline
 	if t.mode == afterBody {
 		t.escape(Ambiguous) // it goes to the end of the page
 	}
@@ -314,203 +294,6 @@ func (t *tree) openBody() {
 	}
 	t.push(keyBody, kindBody, nil)
 	t.mode = inBody
-}
-
-// start takes a start tag.
-func (t *tree) start(g *tag) {
-	t.newline = keepNewline
-	if t.depth > 0 && t.top().space != spaceHTML && t.foreignStart(g) {
-		return
-	}
-	t.startIn(t.mode, g)
-}
-
-// startIn takes a start tag by the rules of a mode.
-func (t *tree) startIn(m mode, g *tag) {
-	switch m {
-	case initial, beforeHTML, beforeHead, inHead, afterHead:
-		t.headStart(g)
-	case inTable, inTableBody, inRow, inColumnGroup:
-		t.tableStart(m, g)
-	case inCaption, inCell:
-		t.cellStart(m, g)
-	case inSelect:
-		t.selectStart(g)
-	case inTemplate:
-		t.templateStart(g)
-	case afterBody:
-		t.mode = inBody
-		t.bodyStart(g)
-	default:
-		t.bodyStart(g)
-	}
-}
-
-// end takes an end tag.
-func (t *tree) end(g *tag) {
-	t.newline = keepNewline
-	if t.depth > 0 && t.top().space != spaceHTML && t.foreignEnd(g) {
-		return
-	}
-	t.endIn(t.mode, g)
-}
-
-// endIn takes an end tag by the rules of a mode.
-func (t *tree) endIn(m mode, g *tag) {
-	switch m {
-	case initial, beforeHTML, beforeHead, inHead, afterHead:
-		t.headEnd(g)
-	case inTable, inTableBody, inRow, inColumnGroup:
-		t.tableEnd(m, g)
-	case inCaption, inCell:
-		t.cellEnd(m, g)
-	case inSelect:
-		t.selectEnd(g)
-	case inTemplate:
-		if g.kind == kindTemplate {
-			t.closeTemplate()
-		}
-	case afterBody:
-		switch g.kind {
-		case kindBody, kindHTML:
-		default:
-			t.mode = inBody
-			t.bodyEnd(g)
-		}
-	default:
-		t.bodyEnd(g)
-	}
-}
-
-// reset finds the mode anew ("reset the insertion mode appropriately", 13.2.4.1).
-func (t *tree) reset() {
-	for i := t.depth - 1; i >= 0; i-- {
-		e := &t.open[i]
-		if e.space != spaceHTML {
-			continue
-		}
-		switch e.kind {
-		case kindTd:
-			t.mode = inCell
-			return
-		case kindTr:
-			t.mode = inRow
-			return
-		case kindTbody:
-			t.mode = inTableBody
-			return
-		case kindCaption:
-			t.mode = inCaption
-			return
-		case kindColgroup:
-			t.mode = inColumnGroup
-			return
-		case kindTable:
-			t.mode = inTable
-			return
-		case kindTemplate:
-			t.mode = t.templates[t.nested-1]
-			return
-		case kindHead:
-			t.mode = inHead
-			return
-		case kindBody:
-			t.mode = inBody
-			return
-		case kindHTML:
-			t.mode = afterHead // a head element pointer is always there
-			return
-		}
-	}
-}
-
-// A barrier is what a search among the open elements does not cross beside
-// what no search crosses.
-type barrier uint8
-
-const (
-	defaultScope barrier = iota
-	buttonScope
-	listScope
-	tableScope // table and template alone
-)
-
-// crosses says whether a search in the scope goes on beyond an element.
-func (s barrier) crosses(e *element) bool {
-	if s == tableScope {
-		return e.space != spaceHTML || e.kind != kindTable && e.kind != kindTemplate && e.kind != kindHTML
-	}
-	if e.props&scoping != 0 {
-		return false
-	}
-	return e.space != spaceHTML || !(s == buttonScope && e.kind == kindButton || s == listScope && (e.kind == kindOl || e.kind == kindUl))
-}
-
-// find is the index of the innermost open element of a name in scope, or -1.
-func (t *tree) find(s barrier, key nameKey) int {
-	for i := t.depth - 1; i >= 0; i-- {
-		e := &t.open[i]
-		if e.key == key && e.space == spaceHTML {
-			return i
-		}
-		if !s.crosses(e) {
-			return -1
-		}
-	}
-	return -1
-}
-
-// findKind is the index of the innermost open element of a kind in scope, or -1.
-func (t *tree) findKind(s barrier, k kind) int {
-	for i := t.depth - 1; i >= 0; i-- {
-		e := &t.open[i]
-		if e.kind == k && e.space == spaceHTML {
-			return i
-		}
-		if !s.crosses(e) {
-			return -1
-		}
-	}
-	return -1
-}
-
-// closeImplied is "generate implied end tags".
-func (t *tree) closeImplied(except nameKey) {
-	for t.top().props&implied != 0 && t.top().key != except {
-		t.pop()
-	}
-}
-
-// closeTo pops until the current node is one of the kinds, or what no table
-// reaches beyond ("clear the stack back to a table context" and its like).
-func (t *tree) closeTo(k kind) {
-	for {
-		e := t.top()
-		if e.space == spaceHTML && (e.kind == k || e.kind == kindTemplate || e.kind == kindHTML) {
-			return
-		}
-		t.pop()
-	}
-}
-
-// closeIn closes the innermost element of a name in scope. An end tag without
-// one is ignored.
-func (t *tree) closeIn(s barrier, key nameKey) bool {
-	i := t.find(s, key)
-	if i < 0 {
-		return false
-	}
-	t.truncate(i)
-	return true
-}
-
-// closeP closes a p in button scope.
-func (t *tree) closeP() {
-	if t.paragraphs > 0 {
-		if i := t.findKind(buttonScope, kindP); i >= 0 {
-			t.truncate(i)
-		}
-	}
 }
 
 // place accounts for where something is put in that goes into the current

@@ -202,6 +202,9 @@ func (t *tree) bodyStart(g *tag) {
 	case kindVoid, kindBr, kindImage:
 		t.reconstruct()
 		t.leaf(g)
+		if g.kind == kindImage && t.moved != nil {
+			t.moved() // it is an img, whatever its tag says
+		}
 		t.framesetOK = false
 	case kindInput:
 		t.reconstruct()

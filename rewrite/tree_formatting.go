@@ -146,8 +146,14 @@ func (t *tree) formattingStart(g *tag) {
 	t.activate(a)
 }
 
-// hashBytes is zero for white space alone.
+// hashBytes is zero where there are no attributes.
 func hashBytes(b []byte) uint64 {
+	for len(b) > 0 && (isSpace(b[0]) || b[0] == '/') {
+		b = b[1:]
+	}
+	if len(b) == 0 {
+		return 0
+	}
 	h := uint64(0)
 	for len(b) >= 8 {
 		h = (h ^ binary.LittleEndian.Uint64(b)) * 0x9e3779b97f4a7c15
@@ -160,9 +166,6 @@ func hashBytes(b []byte) uint64 {
 			continue
 		}
 		last |= uint64(c) << (8 * i)
-	}
-	if h == 0 && last == 0 {
-		return 0
 	}
 	h = (h ^ last) * 0x9e3779b97f4a7c15
 	return h ^ h>>29 | 1

@@ -45,6 +45,7 @@ func newRewriteCommand() *cobra.Command {
 	flags.StringVar(&f.coding, "coding", "identity", "the page's content coding, which the output has too: gzip, br, zstd, deflate, or auto to tell gzip and zstd by their first bytes")
 	flags.IntVar(&f.chunk, "chunk", 0, "read the page in pieces of N bytes (0: as they come)")
 	flags.BoolVar(&f.json, "json", false, "tell what became of the surfaces as JSON, one object a line")
+	flags.BoolVar(&f.trace, "trace", false, "tell on standard error, token by token, what the page is taken for and why a region is changed or left")
 	return cmd
 }
 
@@ -55,7 +56,7 @@ type rewriteFlags struct {
 	attribute, charset   string
 	coding               string
 	chunk                int
-	json                 bool
+	json, trace          bool
 }
 
 func (f *rewriteFlags) run(cmd *cobra.Command, args []string) error {
@@ -97,6 +98,9 @@ func (f *rewriteFlags) run(cmd *cobra.Command, args []string) error {
 	}
 	r := program.NewReader(page, contentType)
 	defer r.Close()
+	if f.trace {
+		r.Trace(cmd.ErrOrStderr())
+	}
 	page = r
 	if c != coding.Identity {
 		encoder := new(coding.Pool).NewEncoder(page, c)

@@ -1,0 +1,443 @@
+package rewrite
+
+import (
+	"bytes"
+	"io"
+)
+
+// restEvery is how far apart the points are, in bytes, from which the scanning
+// of a learned page can be taken up.
+const restEvery = 2 << 10
+
+// A learned page is the bytes of one, and what its Reader stopped at. It is
+// immutable once it is in a Memory.
+type learned struct {
+	page  []byte
+	stops []stop
+}
+
+func (l *learned) size() int {
+	n := cap(l.page)
+	for i := range l.stops {
+		n += l.stops[i].state.size()
+	}
+	return n
+}
+
+// A stop is an event, or with evMore a place of rest between tokens.
+type stop struct {
+	ev       event
+	at, next int // the token's begin and what follows it, in the page
+	state    machineState
+	met      uint64 // the surfaces met by then
+	open     bool   // a region was open
+}
+
+// machineState is what a machine is between two tokens.
+type machineState struct {
+	treeState
+	open      []element
+	active    []activeElement
+	templates []mode
+
+	text          text
+	ending        nameKey
+	script        scriptState
+	run, runBlank bool
+	before        before
+
+	tagKey  nameKey
+	tagKind kind
+	tagName int
+	tagEnd  bool
+	isTag   bool
+}
+
+func (s *machineState) size() int {
+	return 300 + 16*len(s.open) + 24*len(s.active) + len(s.templates)
+}
+
+func (m *machine) save() machineState {
+	return machineState{
+		treeState: m.treeState,
+		open:      append([]element(nil), m.open[:m.depth]...),
+		active:    append([]activeElement(nil), m.active[:m.actives]...),
+		templates: append([]mode(nil), m.templates[:m.nested]...),
+		text:      m.text, ending: m.ending, script: m.script, run: m.run, runBlank: m.runBlank, before: m.before,
+		tagKey: m.tag.key, tagKind: m.tag.kind, tagName: m.tag.name, tagEnd: m.tag.end, isTag: m.isTag,
+	}
+}
+
+// load makes the machine what was saved, after a token that is raw.
+func (m *machine) load(s *machineState, at int, raw []byte) {
+	m.treeState = s.treeState
+	copy(m.tree.open[:], s.open)
+	copy(m.active[:], s.active)
+	copy(m.templates[:], s.templates)
+	m.text, m.ending, m.script, m.run, m.runBlank, m.before = s.text, s.ending, s.script, s.run, s.runBlank, s.before
+	m.tag = tag{raw: raw, key: s.tagKey, kind: s.tagKind, name: s.tagName, end: s.tagEnd}
+	m.isTag, m.at, m.tagSeen, m.fast = s.isTag, at, 0, false
+}
+
+// like says whether the machine will take what follows as one would that was
+// saved: but for the numbers of the elements they are the same.
+func (m *machine) like(s *machineState) bool {
+	a, b := m.treeState, s.treeState
+	if a.form != 0 && b.form != 0 && m.indexOf(a.form) != indexOf(s.open, b.form) || (a.form == 0) != (b.form == 0) {
+		return false
+	}
+	a.lastID, a.form, a.raw, a.loose = b.lastID, b.form, b.raw, b.loose
+	a.left, a.escaped = b.left, b.escaped // there is no region
+	if a != b || m.text != s.text || m.ending != s.ending && m.text != dataText || m.script != s.script && m.text == scriptText ||
+		m.run != s.run || m.runBlank != s.runBlank || m.tagSeen != 0 {
+		return false
+	}
+	for i, x := range s.open {
+		y := m.tree.open[i]
+		if x.id, y.id = 0, 0; x != y {
+			return false
+		}
+	}
+	for i, x := range s.active {
+		y := m.active[i]
+		if (x.id == 0) != (y.id == 0) || m.indexOf(y.id) != indexOf(s.open, x.id) {
+			return false
+		}
+		if x.id, y.id = 0, 0; x != y {
+			return false
+		}
+	}
+	for i, x := range s.templates {
+		if m.templates[i] != x {
+			return false
+		}
+	}
+	return true
+}
+
+func indexOf(open []element, id uint32) int {
+	for i := len(open) - 1; i >= 0; i-- {
+		if open[i].id == id {
+			return i
+		}
+	}
+	return -1
+}
+
+// A lecture is a Reader's use of a Memory for one page.
+type lecture struct {
+	memory *Memory
+	route  route
+
+	made *learned // being learned; nil: not
+
+	page      *learned // followed; nil: there is none
+	following bool
+	shift     int64 // of the Reader's page against it, in bytes
+	same      int64 // up to here the Reader's page is known to be the same
+	stop      int   // the next of its stops that is an event
+	tries     int   // left to take it up again
+	followed  int64 // bytes
+	since     int64 // where the following began
+}
+
+// Learn has the Reader compare the page with the last one of the route, such as
+// a path, and remember it if there is none. It is to be called before the first
+// Read, if at all. Programs that find regions by selectors, or look at the page
+// for other reasons, do without.
+func (r *Reader) Learn(memory *Memory, name, contentType string) {
+	p := r.program
+	if r.plain || len(p.selectors) > 0 || p.shadows || len(p.surfaces) > 64 {
+		return
+	}
+	l := &r.lecture
+	*l = lecture{memory: memory, route: route{p, name, contentType}, tries: 8}
+	var learn bool
+	l.page, learn = memory.recall(l.route)
+	l.following = l.page != nil
+	if learn {
+		l.made = new(learned)
+	}
+}
+
+// advance is the machine's, with the help of what was learned. The last held
+// bytes of buf are not for it.
+func (r *Reader) advance(held int) (next int, ev event) {
+	l := &r.lecture
+	for {
+		if l.following {
+			if next, ev, ok := r.follow(r.buf[:len(r.buf)-held]); ok {
+				return next, ev
+			}
+		}
+		page := r.buf[:len(r.buf)-held]
+		switch {
+		case l.page != nil && l.tries > 0:
+			if next, ev := r.takeUp(page); !l.following {
+				return next, ev
+			}
+		case l.made != nil:
+			return r.learn(page)
+		default:
+			return r.machine.advance(&r.window, page, r.taken)
+		}
+	}
+}
+
+// follow goes to the next stop of the learned page, or as far as the page is
+// the same. It says false where that ends.
+func (r *Reader) follow(page []byte) (next int, ev event, ok bool) {
+	l := &r.lecture
+	known := l.page.page[l.same-l.shift:]
+	fresh := page[l.same-r.offset:]
+	n := commonPrefix(fresh, known)
+	l.same += int64(n)
+	for l.stop < len(l.page.stops) && l.page.stops[l.stop].ev == evMore {
+		l.stop++
+	}
+	limit := l.same
+	if l.stop < len(l.page.stops) {
+		s := &l.page.stops[l.stop]
+		at, next := int64(s.at)+l.shift, int64(s.next)+l.shift
+		if next <= l.same {
+			l.stop++
+			i, to := int(at-r.offset), int(next-r.offset)
+			var raw []byte
+			if s.at >= 0 {
+				raw = page[i:to]
+			}
+			r.resume(s, i, raw)
+			if s.ev == evFloor && r.region.surface < 0 {
+				r.taken = to
+				return r.follow(page)
+			}
+			return to, s.ev, true
+		}
+		limit = min(limit, at)
+	}
+	if n == len(fresh) && !(r.srcErr != nil && (r.region.surface >= 0 || l.stop < len(l.page.stops))) {
+		return max(r.taken, int(limit-r.offset)), evMore, true
+	}
+	r.leave()
+	return 0, 0, false
+}
+
+// resume makes the machine what it was at a stop.
+func (r *Reader) resume(s *stop, at int, raw []byte) {
+	m := &r.machine
+	every := m.every
+	m.load(&s.state, at, raw)
+	m.every = every
+	switch {
+	case r.region.surface < 0 || r.region.last:
+		m.floor, m.left, m.escaped = 0, false, ""
+	case s.ev != evFloor:
+		m.floor = r.region.floor
+	}
+}
+
+// leave ends the following: the machine is set to the last stop before what
+// differs, and what of the page it has to take from there comes from memory
+// where it is not at hand any more.
+func (r *Reader) leave() {
+	l := &r.lecture
+	l.following = false
+	l.followed += l.same - l.since
+	last := -1
+	for i := range l.page.stops {
+		if int64(l.page.stops[i].next)+l.shift > l.same || i >= l.stop && l.page.stops[i].ev != evMore {
+			break
+		}
+		last = i
+	}
+	from := 0
+	if last < 0 {
+		attribute, mark, max := r.machine.attribute, r.machine.mark, r.machine.maxToken
+		r.machine.begin()
+		r.machine.attribute, r.machine.mark, r.machine.maxToken = attribute, mark, max
+	} else {
+		s := &l.page.stops[last]
+		from = s.next
+		r.resume(s, -1, nil)
+	}
+	r.taken = int(int64(from) + l.shift - r.offset)
+	if r.taken >= 0 {
+		return
+	}
+	missing := -r.taken
+	if r.spared { // what is to be handed on may be in it
+		r.spare = nil
+	}
+	r.spared = true
+	b := append(r.spare[:0], l.page.page[from:from+missing]...)
+	b = append(b, r.buf...)
+	r.buf, r.spare = b, r.buf
+	r.past = append(r.past[:0], l.page.page[max(0, from-lookBack):from]...)
+	r.offset -= int64(missing)
+	r.taken = 0
+	r.settled += missing
+	r.detected += missing
+	r.region.moveBy(missing)
+}
+
+// takeUp scans on, and follows the learned page again where the page is as it
+// is there. What the machine is then must be what it was.
+func (r *Reader) takeUp(page []byte) (next int, ev event) {
+	l := &r.lecture
+	for l.tries > 0 && r.region.surface < 0 {
+		s, to := r.meeting(page)
+		if s == nil {
+			break
+		}
+		r.window.size = 0
+		next, ev := r.machine.advance(&r.window, page[:to], r.taken)
+		r.window.size = 0
+		if ev != evMore || next != to {
+			if ev == evMore {
+				l.tries--
+				r.taken = next
+				continue
+			}
+			return next, ev
+		}
+		r.taken = next
+		l.tries--
+		if s.met == r.metSurfaces() && r.machine.like(&s.state) {
+			l.following = true
+			l.shift = r.offset + int64(to) - int64(s.next)
+			l.same = r.offset + int64(to)
+			l.since = l.same
+			for l.stop = 0; l.page.stops[l.stop].next <= s.next; {
+				if l.stop++; l.stop == len(l.page.stops) {
+					break
+				}
+			}
+			return to, evMore
+		}
+	}
+	r.window.size = 0
+	return r.machine.advance(&r.window, page, r.taken)
+}
+
+// anchor is how many bytes after a place of rest must be the same for it to be
+// looked at.
+const anchor = 48
+
+// meeting finds where a place of rest of the learned page may be on this one,
+// among the bytes at hand.
+func (r *Reader) meeting(page []byte) (*stop, int) {
+	l := &r.lecture
+	from := r.offset + int64(r.taken) - l.shift // about, in the learned page
+	for i := range l.page.stops {
+		s := &l.page.stops[i]
+		if s.ev != evMore || s.open || int64(s.next) <= max(from, l.same-l.shift) || len(l.page.page)-s.next < anchor {
+			continue
+		}
+		sign := l.page.page[s.next : s.next+anchor]
+		at := int(int64(s.next) + l.shift - r.offset)
+		if at > r.taken && at+anchor <= len(page) && bytes.Equal(page[at:at+anchor], sign) {
+			return s, at
+		}
+		if k := bytes.Index(page[r.taken:], sign); k > 0 {
+			return s, r.taken + k
+		}
+		l.tries--
+		return nil, 0
+	}
+	return nil, 0
+}
+
+// learn is advance, put on record.
+func (r *Reader) learn(page []byte) (next int, ev event) {
+	for {
+		to := min(len(page), r.taken+restEvery)
+		r.window.size = 0
+		next, ev = r.machine.advance(&r.window, page[:to], r.taken)
+		r.window.size = 0
+		if ev == evMore && next == r.taken && to < len(page) {
+			next, ev = r.machine.advance(&r.window, page, r.taken) // longer than that
+		}
+		switch {
+		case ev != evMore:
+			r.record(ev, next)
+			return next, ev
+		case next == r.taken || to == len(page):
+			return next, ev
+		}
+		r.taken = next
+		r.record(evMore, next)
+	}
+}
+
+// record puts a stop on record.
+func (r *Reader) record(ev event, next int) {
+	l := &r.lecture
+	at := -1
+	if ev != evMore && r.machine.at >= 0 {
+		at = int(r.offset) + r.machine.at
+	}
+	l.made.stops = append(l.made.stops, stop{ev: ev, at: at, next: int(r.offset) + next, state: r.machine.save(), met: r.metSurfaces(), open: r.region.surface >= 0})
+}
+
+// remember keeps the bytes of a page that is being learned.
+func (r *Reader) remember(fresh []byte) {
+	l := &r.lecture
+	if l.made == nil || r.plain {
+		return
+	}
+	if len(l.made.page)+len(fresh) > maxLearned {
+		l.memory.keep(l.route, nil)
+		l.made = nil
+		return
+	}
+	l.made.page = append(l.made.page, fresh...)
+}
+
+// graduate ends the use of the memory, at the end of the page or of its scanning.
+func (r *Reader) graduate() {
+	l := &r.lecture
+	if l.memory == nil {
+		return
+	}
+	memory, whole := l.memory, r.fault == nil && (r.srcErr == nil || r.srcErr == io.EOF)
+	switch {
+	case l.made != nil && whole:
+		memory.keep(l.route, l.made)
+	case l.made != nil:
+		memory.keep(l.route, nil)
+	case l.page != nil:
+		if l.following {
+			l.followed += l.same - l.since
+		}
+		memory.judge(l.route, l.page, 2*l.followed > int64(len(l.page.page)) || !whole)
+	}
+	*l = lecture{}
+}
+
+// metSurfaces has a bit for each surface that was met.
+func (r *Reader) metSurfaces() uint64 {
+	var met uint64
+	for i := range r.sightings {
+		if r.sightings[i].State != Missing {
+			met |= 1 << i
+		}
+	}
+	return met
+}
+
+// commonPrefix is how many bytes a and b have in common at their start.
+func commonPrefix(a, b []byte) int {
+	n := min(len(a), len(b))
+	if bytes.Equal(a[:n], b[:n]) {
+		return n
+	}
+	const step = 256
+	i := 0
+	for i+step <= n && bytes.Equal(a[i:i+step], b[i:i+step]) {
+		i += step
+	}
+	for i < n && a[i] == b[i] {
+		i++
+	}
+	return i
+}
