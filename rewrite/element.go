@@ -53,7 +53,6 @@ const (
 	implied                      // "generate implied end tags", 13.2.6.3
 	optional                     // its end tag may be left out, 13.1.2.4
 	breakout                     // its start tag ends foreign content, 13.2.6.5
-	headed                       // its start tag belongs into the head, 13.2.6.4.4
 	empty                        // it has no content
 	rawText                      // the tokenizer leaves the data state
 	plainEnd                     // where the element is the current node, its end tag only pops it
@@ -153,11 +152,11 @@ var kindProps = [kindCount]props{
 	kindA: formatting, kindNobr: formatting | breakout, kindFont: formatting, kindFormat: formatting | breakout,
 	kindMarked: special | scoping,
 	kindVoid:   special | empty, kindBr: special | empty | breakout, kindImage: empty, kindInput: special | empty,
-	kindParam: special | empty, kindHr: special | empty | breakout, kindMeta: special | empty | headed, kindFrame: special | empty,
+	kindParam: special | empty, kindHr: special | empty | breakout, kindMeta: special | empty, kindFrame: special | empty,
 	kindCol:   special | empty,
-	kindTitle: special | headed | rawText, kindTextarea: special | rawText, kindStyle: special | headed | rawText,
-	kindScript: special | headed | rawText, kindXmp: special | rawText, kindIframe: special | rawText,
-	kindNoembed: special | rawText, kindNoframes: special | headed | rawText, kindNoscript: special | headed | rawText,
+	kindTitle: special | rawText, kindTextarea: special | rawText, kindStyle: special | rawText,
+	kindScript: special | rawText, kindXmp: special | rawText, kindIframe: special | rawText,
+	kindNoembed: special | rawText, kindNoframes: special | rawText, kindNoscript: special | rawText,
 	kindSelect: special, kindOption: implied | optional | plainEnd, kindOptgroup: implied | optional | plainEnd,
 	kindRb: implied | optional | plainEnd, kindRtc: implied | optional | plainEnd, kindRp: implied | optional | plainEnd,
 	kindRt:    implied | optional | plainEnd,
@@ -165,7 +164,7 @@ var kindProps = [kindCount]props{
 	kindColgroup: special | optional, kindTbody: special | optional | fosters, kindTr: special | optional | fosters,
 	kindTd:   special | scoping | optional,
 	kindHTML: special | scoping | optional, kindHead: special | breakout | optional, kindBody: special | breakout | optional,
-	kindFrameset: special, kindTemplate: special | scoping | headed,
+	kindFrameset: special, kindTemplate: special | scoping,
 }
 
 var kindNames = [kindCount][]string{

@@ -8,9 +8,8 @@ func (m *machine) startTag(w *window, end int) {
 	g.kind = g.key.kind()
 	m.isTag = true
 	m.flush()
-	m.before.lastID, m.before.depth = m.lastID, m.depth
+	m.before = before{m.depth, m.actives, m.lastID, m.mode, m.framesetOK, m.pending, m.newline}
 	if m.inserted != nil || m.attribute != "" && !w.unmarked(m.at+g.name, end) {
-		m.before = before{m.depth, m.actives, m.lastID, m.mode, m.framesetOK, m.pending, m.newline}
 		m.selected = m.attribute != "" && g.has(m.attribute)
 	}
 	if g.kind == kindMeta && m.linked != nil && m.nested == 0 {

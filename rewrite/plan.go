@@ -108,7 +108,6 @@ const (
 	Table     Reason = "table"     // content that a table expels, or a region among it
 	Select    Reason = "select"    // a select with more than options, or a region within
 	Template  Reason = "template"  // a region within a template, or one that parsers disagree on
-	Script    Reason = "script"    // a script that could hide its end tag
 	Noscript  Reason = "noscript"  // noscript content that isn't closed in itself
 	Frameset  Reason = "frameset"  // a frameset may take the place of the body
 	Plaintext Reason = "plaintext" // nothing after it is markup

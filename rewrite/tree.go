@@ -278,24 +278,6 @@ func (t *tree) text(blank bool) {
 	t.framesetOK = t.framesetOK && blank
 }
 
-// openBody goes on to "in body" from the modes before.
-func (t *tree) openBody() {
-	if t.mode == initial {
-		t.quirks = true
-	}
-	if t.mode <= beforeHTML {
-		t.push(keyHTML, kindHTML, nil)
-	}
-	if t.mode <= beforeHead {
-		t.push(keyHead, kindHead, nil)
-	}
-	if t.mode <= inHead {
-		t.pop()
-	}
-	t.push(keyBody, kindBody, nil)
-	t.mode = inBody
-}
-
 // place accounts for where something is put in that goes into the current
 // node: from a table's own elements it is moved before the table (13.2.6.1).
 func (t *tree) place() {

@@ -39,7 +39,6 @@ type masks struct {
 type markSearch struct {
 	distance    int
 	first, last byte // with bit 0x20 set
-	offset      int  // of first in the name
 }
 
 // newMarkSearch picks the two bytes that are rarest in HTML.
@@ -61,7 +60,7 @@ func newMarkSearch(name string) markSearch {
 			}
 		}
 	}
-	return markSearch{distance: second - first, first: name[first] | 0x20, last: name[second] | 0x20, offset: first}
+	return markSearch{distance: second - first, first: name[first] | 0x20, last: name[second] | 0x20}
 }
 
 // fill makes the window cover b from i on, which is less than len(b).

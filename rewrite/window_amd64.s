@@ -21,7 +21,7 @@ GLOBL folds<>(SB), RODATA|NOPTR, $32
 	MOVQ AX, at(DI)
 
 // func masksAVX2(m *masks, p *byte, at, words int, mark markSearch)
-TEXT ·masksAVX2(SB), NOSPLIT, $0-56
+TEXT ·masksAVX2(SB), NOSPLIT, $0-48
 	MOVQ m+0(FP), DI
 	MOVQ p+8(FP), SI
 	MOVQ words+24(FP), CX

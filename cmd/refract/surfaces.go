@@ -286,7 +286,6 @@ var reasonWords = map[rewrite.Reason]string{
 	rewrite.Table:      "a table that it is in, or one before it, has content where only rows and cells may be",
 	rewrite.Select:     "it is in a select, or one before it has more than options",
 	rewrite.Template:   "it is in a template, which browsers don't show, or one before it is not well-formed",
-	rewrite.Script:     "a script before it may hide where it ends itself",
 	rewrite.Noscript:   "a noscript before it, or around it, is not closed in itself",
 	rewrite.Frameset:   "the page may turn out to be made of frames",
 	rewrite.Plaintext:  "it comes after a plaintext tag, after which nothing is markup",
