@@ -77,12 +77,10 @@ func (c *tally) String() string {
 	left := c.regions - c.swapped - c.missing
 	var why []string
 	for _, r := range slices.SortedFunc(maps.Keys(c.reasons), func(a, b rewrite.Reason) int { return c.reasons[b] - c.reasons[a] }) {
-		why = append(why, fmt.Sprintf("%s %.1f", r, percent(c.reasons[r], c.regions)))
+		why = append(why, fmt.Sprintf("%s %.1f", r, share(c.reasons[r], c.regions)))
 	}
-	return fmt.Sprintf("%s\t%d\t%d\t%d\t%d\t%.1f\t%s\n", c.name, c.regions, c.swapped, c.missing, c.overlooked, percent(left, c.regions), strings.Join(why, ", "))
+	return fmt.Sprintf("%s\t%d\t%d\t%d\t%d\t%.1f\t%s\n", c.name, c.regions, c.swapped, c.missing, c.overlooked, share(left, c.regions), strings.Join(why, ", "))
 }
-
-func percent(n, of int) float64 { return 100 * float64(n) / float64(max(of, 1)) }
 
 func table(head string, rows ...fmt.Stringer) string {
 	var b strings.Builder

@@ -30,7 +30,7 @@ func (r *reached) String() string {
 		why = append(why, fmt.Sprintf("%s %d", reason, r.reasons[reason]))
 	}
 	return fmt.Sprintf("%s\t%d\t%d\t%.1f\t%.1f\t%.1f\t%s\n", r.name, r.regions, r.absent,
-		percent(r.any, r.regions), percent(r.own, r.regions), percent(r.made, r.regions), strings.Join(why, ", "))
+		share(r.any, r.regions), share(r.own, r.regions), share(r.made, r.regions), strings.Join(why, ", "))
 }
 
 // reachable tells how many regions could be swapped by taking out any run of

@@ -114,7 +114,7 @@ func (r *Reader) decide(op Operation, content []byte, own bool) Reason {
 	default:
 		return Ambiguous
 	}
-	if t.framesetOK != m.framesetOK && !(only && op != Remove) {
+	if (t.framesetOK || m.framesetOK) && !(only && op != Remove) {
 		return Frameset
 	}
 	return ""

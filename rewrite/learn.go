@@ -215,11 +215,48 @@ func (r *Reader) follow(page []byte) (next int, ev event, ok bool) {
 		}
 		limit = min(limit, at)
 	}
+	if n == len(fresh) {
+		limit = min(limit, r.boundary())
+	}
 	if n == len(fresh) && !(r.srcErr != nil && (r.region.surface >= 0 || l.stop < len(l.page.stops))) {
 		return max(r.taken, int(limit-r.offset)), evMore, true
 	}
 	r.leave()
 	return 0, 0, false
+}
+
+// boundary is where the token begins that the page is the same up to, or l.same
+// if that is between two: how a token goes on decides on all of it.
+func (r *Reader) boundary() int64 {
+	l := &r.lecture
+	same := int(l.same - l.shift)
+	t := &r.trial
+	t.begin()
+	from := 0
+	if last := r.lastStop(); last >= 0 {
+		s := &l.page.stops[last]
+		t.load(&s.state, -1, nil)
+		t.floor, t.left, t.escaped = 0, false, ""
+		from = s.next
+	}
+	t.attribute, t.mark, t.maxToken = "", markSearch{}, r.machine.maxToken
+	t.inserted, t.removed, t.moved, t.linked, t.every = nil, nil, nil, nil, false
+	r.aside.size = 0
+	next, _ := t.advance(&r.aside, l.page.page[:same], from)
+	return int64(next) + l.shift
+}
+
+// lastStop is the last stop that was passed or come to, or -1.
+func (r *Reader) lastStop() int {
+	l := &r.lecture
+	last := -1
+	for i := range l.page.stops {
+		if int64(l.page.stops[i].next)+l.shift > l.same || i >= l.stop && l.page.stops[i].ev != evMore {
+			break
+		}
+		last = i
+	}
+	return last
 }
 
 // resume makes the machine what it was at a stop.
@@ -243,13 +280,7 @@ func (r *Reader) leave() {
 	l := &r.lecture
 	l.following = false
 	l.followed += l.same - l.since
-	last := -1
-	for i := range l.page.stops {
-		if int64(l.page.stops[i].next)+l.shift > l.same || i >= l.stop && l.page.stops[i].ev != evMore {
-			break
-		}
-		last = i
-	}
+	last := r.lastStop()
 	from := 0
 	if last < 0 {
 		attribute, mark, max := r.machine.attribute, r.machine.mark, r.machine.maxToken

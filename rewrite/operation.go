@@ -36,6 +36,8 @@ func (r *Reader) beginRegion() Reason {
 		switch {
 		case g.kind == kindMarked && g.key != keyMarquee, g.key == keyEmbed:
 			return NotABlock // they load code
+		case m.framesetOK:
+			return Frameset // it may yet take the element away
 		case g.kind == kindInput && m.before.framesetOK:
 			return Frameset // its type could matter
 		case g.kind == kindFont && !r.standBefore():
@@ -143,8 +145,8 @@ func (r *Reader) try(content []byte, floor int) Reason {
 	if !t.takeAll(&r.aside, content) || !t.same(&r.start.tree) {
 		return Fragment
 	}
-	if t.framesetOK != r.start.framesetOK {
-		return Frameset
+	if t.framesetOK || r.start.framesetOK {
+		return Frameset // it may yet take the region away
 	}
 	return ""
 }
