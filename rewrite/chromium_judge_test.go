@@ -73,13 +73,15 @@ func (c *tally) add(other *tally) {
 	c.left = append(c.left, other.left...)
 }
 
+// leftAlone is the share of regions met and left alone, in percent.
+func (c *tally) leftAlone() float64 { return share(c.regions-c.swapped-c.missing, c.regions) }
+
 func (c *tally) String() string {
-	left := c.regions - c.swapped - c.missing
 	var why []string
 	for _, r := range slices.SortedFunc(maps.Keys(c.reasons), func(a, b rewrite.Reason) int { return c.reasons[b] - c.reasons[a] }) {
 		why = append(why, fmt.Sprintf("%s %.1f", r, share(c.reasons[r], c.regions)))
 	}
-	return fmt.Sprintf("%s\t%d\t%d\t%d\t%d\t%.1f\t%s\n", c.name, c.regions, c.swapped, c.missing, c.overlooked, share(left, c.regions), strings.Join(why, ", "))
+	return fmt.Sprintf("%s\t%d\t%d\t%d\t%d\t%.1f\t%s\n", c.name, c.regions, c.swapped, c.missing, c.overlooked, c.leftAlone(), strings.Join(why, ", "))
 }
 
 func table(head string, rows ...fmt.Stringer) string {

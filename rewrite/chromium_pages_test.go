@@ -44,8 +44,12 @@ func (c *chromium) realPages(t *testing.T) {
 		rnd.Shuffle(len(places), func(i, j int) { places[i], places[j] = places[j], places[i] })
 		var trials []trial
 		for i, at := range places[:min(len(places), *chromiumSample)] {
+			fragment := chromiumFragments[i%2*4]
+			if bytes.HasSuffix(bytes.ToLower(b[:at]), []byte("<table")) {
+				fragment = "<tr><td>new"
+			}
 			page := string(b[:at]) + ` data-surface="x"` + string(b[at:])
-			trials = append(trials, trial{count, page, rewrite.Surface{Name: "x", Operation: rewrite.Inner, HTML: []byte(chromiumFragments[i%2*4])}, fmt.Sprintf("%s:%d %.20q", path, at, b[at-min(at, 12):])})
+			trials = append(trials, trial{count, page, rewrite.Surface{Name: "x", Operation: rewrite.Inner, HTML: []byte(fragment)}, fmt.Sprintf("%s:%d %.20q", path, at, b[at-min(at, 12):])})
 		}
 		m, w := c.judge(t, trials, engine)
 		made += m

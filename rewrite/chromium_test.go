@@ -1,6 +1,7 @@
 package rewrite_test
 
 import (
+	"flag"
 	"fmt"
 	"maps"
 	"os"
@@ -46,6 +47,12 @@ func (s setting) with(input string) setting {
 
 func (s setting) page() string { return s.before + s.content + s.after }
 
+// chromiumOperations are all but Auto, which comes to one of them.
+var chromiumOperations = []rewrite.Operation{
+	rewrite.Inner, rewrite.Outer, rewrite.Before, rewrite.After, rewrite.Prepend,
+	rewrite.Append, rewrite.Text, rewrite.Attr, rewrite.Remove, rewrite.Shadow,
+}
+
 // chromiumFragments: what goes into a region, most fitting first.
 var chromiumFragments = []string{
 	"new <b>text</b>",
@@ -66,6 +73,19 @@ var chromiumAttributes = []rewrite.Attribute{
 	{Name: "class", Value: "one two"},
 	{Name: "id", Remove: true},
 	{Name: "hidden"},
+}
+
+var chromiumAll = flag.String("chromium", "sample", "how much TestChromium does: sample, or all (minutes)")
+
+// sampled is how much is done: with -short, else, and with -chromium=all.
+func sampled[T any](short, usual, all T) T {
+	switch {
+	case *chromiumAll == "all":
+		return all
+	case testing.Short():
+		return short
+	}
+	return usual
 }
 
 // hostileInputs are those of the html5lib tree construction suite as they ship
@@ -104,24 +124,20 @@ func hostileInputs(t *testing.T) []string {
 func TestChromium(t *testing.T) {
 	c := startChromium(t)
 	inputs := hostileInputs(t)
-	if testing.Short() {
-		var some []string
-		for i := 0; i < len(inputs); i += 8 {
-			some = append(some, inputs[i])
-		}
-		inputs = some
+	var some []string
+	for i := 0; i < len(inputs); i += sampled(8, 4, 1) {
+		some = append(some, inputs[i])
 	}
 	t.Run("scripting", c.scripting)
-	t.Run("loading", func(t *testing.T) { c.loading(t, inputs) })
-	t.Run("differences", func(t *testing.T) { c.differences(t, inputs) })
+	t.Run("loading", func(t *testing.T) { c.loading(t, some) })
+	t.Run("differences", func(t *testing.T) { c.differences(t, some) })
 	t.Run("edits", c.edits)
-	t.Run("naive", func(t *testing.T) { c.naive(t, inputs) })
-	for i, op := range []rewrite.Operation{
-		rewrite.Inner, rewrite.Outer, rewrite.Before, rewrite.After, rewrite.Prepend,
-		rewrite.Append, rewrite.Text, rewrite.Attr, rewrite.Remove, rewrite.Shadow,
-	} {
+	t.Run("naive", func(t *testing.T) { c.naive(t, some) })
+	for i, op := range chromiumOperations {
 		t.Run(string(op), func(t *testing.T) { c.hostile(t, op, i, inputs) })
 	}
+	t.Run("edges", c.edges)
+	t.Run("soup", c.soup)
 	t.Run("reach", func(t *testing.T) { c.reachable(t, inputs) })
 	t.Run("pages", c.realPages)
 	if call[bool](t, c, "harmed", nil) {
@@ -141,10 +157,7 @@ func (c *chromium) scripting(t *testing.T) {
 // loading checks that documents written by a script are built as those that
 // come over the network are.
 func (c *chromium) loading(t *testing.T, inputs []string) {
-	step := 8
-	if testing.Short() {
-		step = 4
-	}
+	const step = 4
 	urls := []string{"/page/0"}
 	c.pages = []string{"<div><template shadowrootmode=open><p>shadow</template>light<noscript><p>text</div>"}
 	for i := 0; i < len(inputs); i += step {
@@ -223,19 +236,20 @@ func (c *chromium) naive(t *testing.T, inputs []string) {
 	t.Logf("%d of %d naive splices found wrong; one is\n%s", len(wrong), made/2, wrong[0])
 }
 
+// maxLeftAlone is how many of the hostile regions that end the page may be left
+// alone, in percent.
+const maxLeftAlone = 15
+
 // hostile does one operation on the inputs in the settings: Inner in all, any
-// other in every fourth.
+// other in every fourth; fewer if only a sample is wanted.
 func (c *chromium) hostile(t *testing.T, op rewrite.Operation, turn int, inputs []string) {
 	var (
 		trials []trial
 		rows   []fmt.Stringer
 	)
-	every := 4
-	if testing.Short() {
-		every = 16
-	}
+	every := sampled(128, 20, 4)
 	if op == rewrite.Inner {
-		every /= 4
+		every = sampled(32, 5, 1)
 	}
 	whole := &tally{name: "all", reasons: map[rewrite.Reason]int{}}
 	for j, s := range chromiumSettings {
@@ -268,6 +282,11 @@ func (c *chromium) hostile(t *testing.T, op rewrite.Operation, turn int, inputs 
 			break
 		}
 		t.Errorf("wrong splice: %s", w)
+	}
+	for i, s := range chromiumSettings {
+		if left := rows[i].(*tally).leftAlone(); op == rewrite.Inner && (s.name == "div" || s.name == "div, page closed") && left > maxLeftAlone {
+			t.Errorf("%s: %.1f %% left alone, more than %d", s.name, left, maxLeftAlone)
+		}
 	}
 	t.Logf("%s: %d comparisons in Chromium %s, %d wrong splices\n%s", op, made, c.version, len(wrong),
 		table("setting\tregions\tswapped\tmissing\toverlooked\tleft alone %\tby reason %", append(rows, whole)...))

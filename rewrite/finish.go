@@ -226,6 +226,7 @@ func (r *Reader) finishAtEnd() {
 		return
 	}
 	if r.program.surfaces[g.surface].Replace {
+		r.settle(g.content) // of what was Auto the start tag is held
 		r.put(content, cut)
 		r.settle(cut + bytes.IndexByte(r.buf[cut:], '>') + 1)
 		end := len(bytes.TrimRight(r.buf, whiteSpace))

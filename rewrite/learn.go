@@ -147,7 +147,7 @@ type lecture struct {
 // for other reasons, do without.
 func (r *Reader) Learn(memory *Memory, name, contentType string) {
 	p := r.program
-	if r.plain || len(p.selectors) > 0 || p.shadows || len(p.surfaces) > 64 {
+	if r.plain || r.trace != nil || len(p.selectors) > 0 || p.shadows || len(p.surfaces) > 64 {
 		return
 	}
 	l := &r.lecture
@@ -290,6 +290,7 @@ func (r *Reader) leave() {
 		s := &l.page.stops[last]
 		from = s.next
 		r.resume(s, -1, nil)
+		r.machine.left, r.machine.escaped = false, "" // that has been looked at
 	}
 	r.taken = int(int64(from) + l.shift - r.offset)
 	if r.taken >= 0 {

@@ -60,7 +60,7 @@ func TestLearn(t *testing.T) {
 			most := []int{1, 7, 100, 3000, 100000}[rnd.IntN(5)]
 			want, wantSaw := outcome(nil, 100000)
 			if got, saw := outcome(nil, most); got != want || saw != wantSaw {
-				t.Fatalf("seed %d, round %d, pieces of %d: without a memory\nwant %v\n got %v", seed, round, most, wantSaw, saw)
+				t.Fatalf("seed %d, round %d, in pieces of %d, and without a memory\nwant %v\n got %v", seed, round, most, wantSaw, saw)
 			}
 			got, saw := outcome(memory, most)
 			if got != want || saw != wantSaw {
@@ -119,6 +119,9 @@ func learnablePage(rnd *rand.Rand) []byte {
 func mutate(rnd *rand.Rand, page []byte) []byte {
 	page = bytes.Clone(page)
 	for range rnd.IntN(4) {
+		if len(page) == 0 {
+			break
+		}
 		i := rnd.IntN(len(page))
 		n := min(len(page)-i, rnd.IntN(40))
 		switch rnd.IntN(5) {

@@ -25,7 +25,7 @@ func (r *Reader) beginRegion() Reason {
 		if why := r.try(content, r.start.depth-1); why != "" {
 			return why
 		}
-		if r.start.formats() {
+		if r.start.formats() || g.kind == kindTable { // whose content may come to stand before it
 			r.settle(g.start)
 			g.hold = true
 			break

@@ -13,6 +13,7 @@ import (
 // pages and every fuzz target goes through them.
 var supported = []rewrite.Operation{
 	rewrite.Inner, rewrite.Outer, rewrite.Before, rewrite.After, rewrite.Prepend, rewrite.Append, rewrite.Text, rewrite.Remove,
+	rewrite.Attr, rewrite.Shadow, rewrite.Auto,
 }
 
 // fragments are new contents that are closed in themselves, for most places.

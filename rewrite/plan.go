@@ -90,12 +90,12 @@ const (
 // A Reason says why a surface is Untouched.
 type Reason string
 
-// The reasons. Those under the second heading stop the rewriting of the page:
-// they are also the reason of each surface that had not been met by then,
-// whether it comes later or not.
+// The reasons. Those under the second heading, Ambiguous and TooLarge can stop
+// the rewriting of the page: then they are also the reason of each surface that
+// had not been met, whether it comes later or not.
 const (
 	Unclosed   Reason = "unclosed"    // the region's own end tag is not what ends it
-	Ambiguous  Reason = "ambiguous"   // content that the parser tolerates or rearranges
+	Ambiguous  Reason = "ambiguous"   // content, or an operation on it, whose effect reaches beyond the region
 	Nested     Reason = "nested"      // within another wanted region
 	NotABlock  Reason = "not-a-block" // the operation can't be done on such an element
 	ShadowRoot Reason = "shadow-root" // the region has a declarative shadow root in it
@@ -107,11 +107,11 @@ const (
 	Foreign   Reason = "foreign"   // svg or math that parsers disagree on, or a region within
 	Table     Reason = "table"     // content that a table expels, or a region among it
 	Select    Reason = "select"    // a select with more than options, or a region within
-	Template  Reason = "template"  // a region within a template, or one that parsers disagree on
+	Template  Reason = "template"  // the element is a template, which nobody sees
 	Noscript  Reason = "noscript"  // noscript content that isn't closed in itself
 	Frameset  Reason = "frameset"  // a frameset may take the place of the body
 	Plaintext Reason = "plaintext" // nothing after it is markup
-	Misnested Reason = "misnested" // formatting elements closed across blocks
+	Misnested Reason = "misnested" // formatting elements that overlap with the region's borders
 	TooDeep   Reason = "too-deep"  // more than maxDepth elements open
 	Internal  Reason = "internal"  // a fault of this package: see Reader.Fault
 )

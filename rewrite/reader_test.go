@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -11,7 +12,7 @@ import (
 	"github.com/seed14307185/refract/rewrite"
 )
 
-func ExampleProgram() {
+func ExampleCompile() {
 	page := strings.NewReader(`<main><h1>Project</h1><section data-surface="project-home.card"><p>Nothing here yet.</section></main>`)
 	program, err := rewrite.Compile(rewrite.Plan{
 		Surfaces: []rewrite.Surface{{Name: "project-home.card", Replace: true, HTML: []byte("<p>Invite a teammate.</p>")}},
@@ -28,6 +29,35 @@ func ExampleProgram() {
 	// Output:
 	// <main><h1>Project</h1><section data-surface="project-home.card"><p>Invite a teammate.</p></section></main>
 	// project-home.card: inner swappable, <nil>
+}
+
+func ExampleReader_Trace() {
+	page := strings.NewReader(`<body><ul><li>One<li class=new>Two</ul>`)
+	program, err := rewrite.Compile(rewrite.Plan{
+		Surfaces: []rewrite.Surface{{Name: "second", Select: "li.new", Operation: rewrite.Text, Replace: true, HTML: []byte("2 < 3")}},
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	r := program.NewReader(page, "text/html; charset=utf-8")
+	defer r.Close()
+	r.Trace(os.Stdout)
+	b, err := io.ReadAll(r)
+	fmt.Printf("%s %v\n", b, err)
+	// Output:
+	//   offset   bytes depth
+	//        0       6     2      <body>  → in body
+	//        6       4     3        <ul>
+	//       10       4     4          <li>
+	//       14       3     4          text
+	//       17      14     4          <li>
+	//       31        *      second: <li> at 17 opened for text, held
+	//       31       3     4          text
+	//       34       5     2      </ul>
+	//       39        *      second: swappable, text done
+	//       39        *      the rest of the page is copied as it is
+	// <body><ul><li>One<li class=new>2 &lt; 3</ul> <nil>
 }
 
 func TestSeveralRegions(t *testing.T) {

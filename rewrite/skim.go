@@ -36,6 +36,7 @@ func (m *machine) skim(w *window, b []byte, i int) int {
 	depth, paragraphs, floor := uint(t.depth), t.paragraphs, uint(t.floor)
 	top := &t.open[(depth-1)%openSize]
 	marks := m.attribute != ""
+	implied := uint(0) // 1 while the tag at hand has closed a p and isn't taken yet
 	if i < w.base || i >= w.base+w.size {
 		if i == len(b) {
 			return i
@@ -151,9 +152,11 @@ func (m *machine) skim(w *window, b []byte, i int) int {
 			}
 			paragraphs-- // its end is implied
 			depth--
+			implied = 1
 			top = &t.open[(depth-1)%openSize]
 		}
 		if q&quickLeaf != 0 {
+			implied = 0
 			i = end + 1
 			k = j + 1
 			continue
@@ -187,6 +190,7 @@ func (m *machine) skim(w *window, b []byte, i int) int {
 				}
 			}
 		}
+		implied = 0
 		for k = j + 1; uint(at[k]) < size && page[at[k]] != '<'; {
 			k++
 		}
@@ -227,7 +231,7 @@ func (m *machine) skim(w *window, b []byte, i int) int {
 	}
 done:
 	w.k = min(k, w.n)
-	t.depth, t.paragraphs = int(depth), paragraphs
+	t.depth, t.paragraphs = int(depth+implied), paragraphs+int(implied)
 	return i
 }
 

@@ -248,7 +248,8 @@ func TestCheckOrigin(t *testing.T) {
 	}
 }
 
-// Each reason that a region can be left alone for is told in words.
+// Each reason that a region can be left alone for is told in words, to who
+// marks it and to who runs the edge.
 func TestReasonWords(t *testing.T) {
 	file, err := parser.ParseFile(token.NewFileSet(), "../../rewrite/plan.go", nil, 0)
 	if err != nil {
@@ -277,5 +278,14 @@ func TestReasonWords(t *testing.T) {
 	slices.Sort(told)
 	if len(reasons) < 10 || !slices.Equal(reasons, told) {
 		t.Errorf("there are the reasons\n%v\nand words for\n%v", reasons, told)
+	}
+	operations, err := os.ReadFile("../../docs/operations.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, reason := range reasons {
+		if !strings.Contains(string(operations), "\n| `"+reason+"` | ") {
+			t.Errorf("docs/operations.md has no row of %s", reason)
+		}
 	}
 }

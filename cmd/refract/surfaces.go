@@ -274,9 +274,9 @@ func (s *surfaceReport) remarks() string {
 // pages are parsed.
 var reasonWords = map[rewrite.Reason]string{
 	rewrite.Unclosed:   "its end tag is missing or misplaced, so where it ends is not certain",
-	rewrite.Ambiguous:  "browsers rearrange its content, so where it ends is not certain",
+	rewrite.Ambiguous:  "browsers move things across its borders, so what it holds is not certain",
 	rewrite.Nested:     "it is within another region that is changed",
-	rewrite.NotABlock:  "it is not a block: mark a div, section, main, heading or paragraph",
+	rewrite.NotABlock:  "such an element has no content to be changed: mark a div, section, main, heading or paragraph",
 	rewrite.ShadowRoot: "it has a shadow root of the app's own",
 	rewrite.Host:       "the app takes the page over in the browser, and this element can't hold new content then: mark a div, section, heading or paragraph around or in it",
 	rewrite.TooLarge:   "it is larger than 256 KiB: mark a smaller one",
@@ -285,11 +285,11 @@ var reasonWords = map[rewrite.Reason]string{
 	rewrite.Foreign:    "it is in a drawing or formula, or one before it is not well-formed",
 	rewrite.Table:      "a table that it is in, or one before it, has content where only rows and cells may be",
 	rewrite.Select:     "it is in a select, or one before it has more than options",
-	rewrite.Template:   "it is in a template, which browsers don't show, or one before it is not well-formed",
+	rewrite.Template:   "it is a template, which browsers don't show",
 	rewrite.Noscript:   "a noscript before it, or around it, is not closed in itself",
 	rewrite.Frameset:   "the page may turn out to be made of frames",
 	rewrite.Plaintext:  "it comes after a plaintext tag, after which nothing is markup",
-	rewrite.Misnested:  "tags such as b, i or a overlap with blocks before it",
+	rewrite.Misnested:  "tags such as b, i or a overlap with it, or many of them with blocks before it",
 	rewrite.TooDeep:    "elements are nested too deep",
 	rewrite.Internal:   "the rewriter failed on this page: please report it",
 }

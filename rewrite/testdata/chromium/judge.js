@@ -92,7 +92,7 @@ const judge = (() => {
   // but alone: there may be a form around it that the parser has closed.
   function children(context, html, mode) {
     const alone = own[mode][context.ownerDocument.compatMode].importNode(context, false);
-    alone.innerHTML = html;
+    alone.setHTMLUnsafe(html); // unlike innerHTML it makes shadow roots
     return [...alone.childNodes];
   }
 
