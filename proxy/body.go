@@ -36,7 +36,9 @@ func (p *Proxy) open(x *Exchange, program *rewrite.Program, resp *http.Response,
 		b.decoder = p.codings.NewDecoder(resp.Body, from)
 		src = b.decoder
 	}
-	b.html = program.NewReader(src, resp.Header.Get("Content-Type"))
+	contentType := resp.Header.Get("Content-Type")
+	b.html = program.NewReader(src, contentType)
+	b.html.Learn(&p.pages, x.Request.URL.Path, contentType)
 	if b.decoder != nil {
 		// Nothing that could panic may come after this.
 		if err := b.decoder.Peek(); err != nil {

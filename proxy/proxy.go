@@ -60,6 +60,7 @@ type Proxy struct {
 	forward  *httputil.ReverseProxy
 	traits   lastTraits
 	codings  coding.Pool
+	pages    rewrite.Memory // of recent pages, by path
 	programs atomic.Pointer[programs]
 }
 

@@ -107,6 +107,53 @@ func BenchmarkTable(b *testing.B) {
 	fmt.Println()
 }
 
+// BenchmarkLearned measures learned pages against the scanner alone, as
+// BenchmarkTable does: the same page again and again; with other bytes of the
+// same number near its top each time, such as a nonce; and with others of another number.
+func BenchmarkLearned(b *testing.B) {
+	fmt.Printf("\n\n%s\n\n", machine())
+	fmt.Println("| page | KB | scanned | the same again | short difference | longer or shorter | × same | × short | × longer |")
+	fmt.Println("|---|--:|--:|--:|--:|--:|--:|--:|--:|")
+	var rows [][]float64
+	for _, page := range fetchedPages(b) {
+		speed := inTurns(len(page.html), refractWhole(b, benchPlan(regionNames...), page.html),
+			learnedPass(b, page.html, "", ""), learnedPass(b, page.html, "<!-- 0000000000 -->", "<!-- %010d -->"), learnedPass(b, page.html, "<!-- 7 -->", "<!-- %d -->"))
+		ratios := []float64{speed[1] / speed[0], speed[2] / speed[0], speed[3] / speed[0]}
+		rows = append(rows, ratios)
+		fmt.Printf("| %s | %.1f | %.0f | %.0f | %.0f | %.0f | %.1f | %.1f | %.1f |\n",
+			page.name, float64(len(page.html))/1e3, speed[0], speed[1], speed[2], speed[3], ratios[0], ratios[1], ratios[2])
+	}
+	fmt.Printf("| **median** | | | | | | %.1f | %.1f | %.1f |\n", median(column(rows, 0)), median(column(rows, 1)), median(column(rows, 2)))
+	fmt.Printf("| **least** | | | | | | %.1f | %.1f | %.1f |\n\n", slices.Min(column(rows, 0)), slices.Min(column(rows, 1)), slices.Min(column(rows, 2)))
+}
+
+// learnedPass gives the engine a page that it has learned, with a comment after
+// the first tag that differs every time.
+func learnedPass(t testing.TB, page []byte, comment, format string) func() {
+	at := bytes.IndexByte(page, '>') + 1
+	program, memory := compile(t, benchPlan(regionNames...)), rewrite.NewMemory(64<<20)
+	src := &source{chunk: len(page) + 100}
+	whole := slices.Concat(page[:at], []byte(comment), page[at:])
+	n := 0
+	return func() {
+		if n++; format != "" {
+			made := fmt.Appendf(nil, format, n*7919)
+			if len(made) == len(comment) {
+				copy(whole[at:], made)
+			} else {
+				whole = append(append(append(whole[:0], page[:at]...), made...), page[at:]...)
+			}
+		}
+		src.rest = whole
+		r := program.NewReader(src, inUTF8)
+		defer r.Close()
+		r.Learn(memory, "/", inUTF8)
+		if _, err := io.Copy(io.Discard, r); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // inTurns runs the passes over a page of so many bytes one after another, in
 // rounds, and returns the megabytes that each does in a second of CPU time, the
 // median of its rounds.

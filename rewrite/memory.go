@@ -1,6 +1,7 @@
 package rewrite
 
 import (
+	"cmp"
 	"container/list"
 	"sync"
 )
@@ -8,11 +9,14 @@ import (
 // maxLearned is how much of a page is learned, in bytes.
 const maxLearned = 2 << 20
 
+// DefaultMemory is how many bytes a Memory holds if it isn't told: 64 MiB.
+const DefaultMemory = 64 << 20
+
 // A Memory keeps recent pages, so that what comes again is compared instead of
-// taken apart. It changes what a page costs and nothing of what comes out. It
-// is safe for concurrent use.
+// taken apart. It changes what a page costs and nothing of what comes out. Its
+// zero value holds DefaultMemory. It is safe for concurrent use.
 type Memory struct {
-	max int
+	max int // 0: DefaultMemory
 
 	mu     sync.Mutex // guards what follows
 	routes map[route]*list.Element
@@ -21,7 +25,7 @@ type Memory struct {
 }
 
 // NewMemory returns a Memory that holds about so many bytes of pages.
-func NewMemory(bytes int) *Memory { return &Memory{max: bytes, routes: map[route]*list.Element{}} }
+func NewMemory(bytes int) *Memory { return &Memory{max: bytes} }
 
 // A route is what pages have in common that are likely to be alike.
 type route struct {
@@ -45,6 +49,9 @@ func (m *Memory) recall(r route) (page *learned, learn bool) {
 	defer m.mu.Unlock()
 	e, ok := m.routes[r]
 	if !ok {
+		if m.routes == nil {
+			m.routes = map[route]*list.Element{}
+		}
 		e = m.recent.PushFront(&lesson{route: r})
 		m.routes[r] = e
 		m.grow(e.Value.(*lesson), lessonSize)
@@ -115,7 +122,7 @@ func (m *Memory) disappoint(l *lesson) {
 func (m *Memory) grow(l *lesson, bytes int) {
 	l.bytes += bytes
 	m.bytes += bytes
-	for m.bytes > m.max && m.recent.Len() > 1 {
+	for m.bytes > cmp.Or(m.max, DefaultMemory) && m.recent.Len() > 1 {
 		last := m.recent.Back()
 		old := last.Value.(*lesson)
 		m.recent.Remove(last)
