@@ -82,6 +82,9 @@ func (m *machine) longTag(w *window, b []byte, i, skip int) (key nameKey, end in
 		end, ok = m.tagEnd(w, b, i, at)
 		return key, end, ok
 	}
+	if end-i >= m.maxToken {
+		m.lose(TooLarge)
+	}
 	return key, end, true
 }
 

@@ -94,6 +94,9 @@ func (r *Reader) beginRegion() Reason {
 		if g.leaf {
 			return NotABlock
 		}
+		if m.foreign() {
+			return Foreign // x/net/html drops a template there
+		}
 		if op == Shadow && !canHostShadow(r.sightings[g.surface].Element) {
 			return Host
 		}

@@ -70,8 +70,9 @@ func check(page string, plan rewrite.Plan) ([]rewrite.Sighting, error) {
 // begins nothing, and takes the '/' that an unquoted value ends with for that of
 // a self-closing tag if the attribute is a repeated one; and after a table it
 // takes an svg element's name for that of an HTML element to find the mode by.
+// It drops a template that svg or math is around.
 func oracleErrs(page string) bool {
-	return scriptInComment.MatchString(page) || tablePartInForeign.MatchString(page) || slashOfRepeated.MatchString(page) && inForeign.MatchString(page)
+	return scriptInComment.MatchString(page) || tablePartInForeign.MatchString(page) || templateInForeign.MatchString(page) || slashOfRepeated.MatchString(page) && inForeign.MatchString(page)
 }
 
 var (
@@ -82,6 +83,7 @@ var (
 	scriptInComment    = regexp.MustCompile(`(?is)<script.*<!--.*<[^a-z/].*</?script`)
 	slashOfRepeated    = regexp.MustCompile(`(?i)<[a-z][^>]*=[^>]*=[^\s"'>]*/>`)
 	tablePartInForeign = regexp.MustCompile(`(?is)<(svg|math).*<(t[drh]|tbody|thead|tfoot|caption|colgroup).*<(title|desc|foreignobject|m[ions]|mtext).*<table`)
+	templateInForeign  = regexp.MustCompile(`(?is)<(svg|math).*<template`)
 
 	inForeign = regexp.MustCompile(`(?i)<(svg|math)`)
 )

@@ -106,7 +106,7 @@ func (m *machine) skim(w *window, b []byte, i int) int {
 		}
 		slot := key.find()
 		j := k + 1
-		if uint(at[j]) >= size || page[at[j]] != '>' {
+		if uint(at[j]) >= size || uint(at[j]) != uint(at[k])+1+uint(n) { // what ends a name and is a place is '>'
 			if j = w.quickTagEnd(page, j, uint(at[k])+1+uint(n)); j == 0 {
 				break
 			}

@@ -1,5 +1,7 @@
 package rewrite
 
+import "slices"
+
 // foreignPush puts an element of svg or math in.
 func (t *tree) foreignPush(g *tag, in space) {
 	e := t.push(g.key, kindOther, g)
@@ -82,4 +84,9 @@ func (t *tree) foreignEnd(g *tag) bool {
 		}
 	}
 	return true
+}
+
+// foreign says whether the current node is within svg or math.
+func (t *tree) foreign() bool {
+	return slices.ContainsFunc(t.open[:t.depth], func(e element) bool { return e.space != spaceHTML })
 }

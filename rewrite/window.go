@@ -90,10 +90,22 @@ func (w *window) list(words int) {
 		count := uint(bits.OnesCount64(m))
 		// Eight at a time, whether there are as many or not: no branch to guess.
 		at := (*[8]uint16)(w.at[n : n+8])
-		for k := range at {
-			at[k] = base + uint16(bits.TrailingZeros64(m))
-			m &= m - 1
-		}
+		at[0] = base + uint16(bits.TrailingZeros64(m))
+		m &= m - 1
+		at[1] = base + uint16(bits.TrailingZeros64(m))
+		m &= m - 1
+		at[2] = base + uint16(bits.TrailingZeros64(m))
+		m &= m - 1
+		at[3] = base + uint16(bits.TrailingZeros64(m))
+		m &= m - 1
+		at[4] = base + uint16(bits.TrailingZeros64(m))
+		m &= m - 1
+		at[5] = base + uint16(bits.TrailingZeros64(m))
+		m &= m - 1
+		at[6] = base + uint16(bits.TrailingZeros64(m))
+		m &= m - 1
+		at[7] = base + uint16(bits.TrailingZeros64(m))
+		m &= m - 1
 		for k := n + 8; m != 0; k++ {
 			w.at[k] = base + uint16(bits.TrailingZeros64(m))
 			m &= m - 1
