@@ -251,7 +251,7 @@ type aside struct {
 // branch makes the machine stand where another does, in data, to try something.
 func (m *machine) branch(o *machine) {
 	m.copyFrom(&o.tree)
-	m.floor, m.left, m.escaped = 0, false, ""
+	m.floor, m.left, m.escaped, m.formless = 0, false, "", false
 	m.text, m.tagSeen, m.run, m.runBlank = dataText, 0, false, true
 	m.linked, m.maxToken = nil, o.maxToken
 	m.attribute, m.mark, m.every, m.selected, m.fast, m.at = "", markSearch{}, false, false, false, -1
@@ -263,7 +263,7 @@ func (m *machine) takeAll(w *window, piece []byte) bool {
 	w.size = 0
 	n, ev := m.advance(w, piece, 0)
 	m.flush()
-	return ev == evMore && n == len(piece) && m.lost == "" && m.text == dataText && m.escaped == "" && !m.left
+	return ev == evMore && n == len(piece) && m.lost == "" && m.text == dataText && m.escaped == "" && !m.left && !m.formless
 }
 
 // plainName says whether a tag's name is the same to all. A browser's decoder

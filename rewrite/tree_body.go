@@ -55,6 +55,7 @@ func (t *tree) bodyStart(g *tag) {
 		t.newline = dropNewline
 	case kindForm:
 		if t.form != 0 && !t.inATemplate() {
+			t.formless = true
 			return
 		}
 		t.closeP()

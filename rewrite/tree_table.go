@@ -102,6 +102,8 @@ func (t *tree) tableStart(m mode, g *tag) {
 		if t.form == 0 && !t.inATemplate() {
 			t.form = t.push(g.key, g.kind, g).id
 			t.pop()
+		} else {
+			t.formless = true
 		}
 	default:
 		t.bodyStart(g) // with foster parenting: see place
