@@ -261,6 +261,13 @@ func (r *Reader) lastEnd() (cut int, ends []byte) {
 		}
 		switch keyOf(name) {
 		case r.region.key:
+			// It must not be in the midst of another tag.
+			t := &r.trial
+			t.branch(&r.start)
+			r.aside.size = 0
+			if n, ev := t.advance(&r.aside, held[:k], 0); ev == evMore && n < k && t.text == dataText {
+				return -1, nil
+			}
 			return r.region.content + k, bytes.TrimLeft(held[len(rest):to], whiteSpace)
 		case keyBody, keyHTML:
 		default:
