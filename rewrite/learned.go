@@ -118,4 +118,3 @@ func indexOf(open []element, id uint32) int {
 	}
 	return -1
 }
-

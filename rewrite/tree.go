@@ -73,7 +73,7 @@ type treeState struct {
 	beforeSelect mode    // to go back to from "in select"
 	raw          nameKey // the element whose text mode the last start tag began, or 0
 	form         uint32  // the form pointer: an id, or 0
-	formless     bool    // a form was ignored
+	formless     bool    // a form was ignored, or is within another
 	lastID       uint32
 	paragraphs   int  // how many p are open
 	pending      bool // the last active formatting element is not open

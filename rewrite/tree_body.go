@@ -59,6 +59,7 @@ func (t *tree) bodyStart(g *tag) {
 			return
 		}
 		t.closeP()
+		t.formless = t.formless || t.withinForm()
 		e := t.bodyPush(g)
 		if !t.inATemplate() {
 			t.form = e.id
@@ -149,6 +150,17 @@ func (t *tree) bodyStart(g *tag) {
 func (t *tree) bodyPush(g *tag) *element {
 	t.place()
 	return t.push(g.key, g.kind, g)
+}
+
+// withinForm says whether a form is open, whatever the form pointer says: a
+// script could put none in there.
+func (t *tree) withinForm() bool {
+	for i := range t.open[:t.depth] {
+		if t.open[i].kind == kindForm {
+			return true
+		}
+	}
+	return false
 }
 
 // merge is a second html or body tag: its attributes go to the first.

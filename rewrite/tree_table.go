@@ -100,6 +100,7 @@ func (t *tree) tableStart(m mode, g *tag) {
 		}
 	case kindForm:
 		if t.form == 0 && !t.inATemplate() {
+			t.formless = t.formless || t.withinForm()
 			t.form = t.push(g.key, g.kind, g).id
 			t.pop()
 		} else {
