@@ -2,6 +2,7 @@ package rewrite
 
 import (
 	"bytes"
+	"slices"
 	"unicode/utf8"
 )
 
@@ -237,9 +238,10 @@ func (m *machine) closedInItself(piece []byte) bool {
 		p.openBody()
 	}
 	p.push(keyOf([]byte("noscript")), kindOther, nil)
-	depth, actives := p.depth, p.actives
-	p.floor = depth - 1
-	return p.takeAll(&m.aside.window, piece) && p.depth == depth && p.actives == actives && !p.pending
+	was := p.treeState
+	p.floor = was.depth - 1
+	return p.takeAll(&m.aside.window, piece) && p.depth == was.depth && p.mode == was.mode && p.form == was.form &&
+		p.nested == was.nested && !p.pending && slices.Equal(p.active[:p.actives], m.active[:was.actives])
 }
 
 // An aside is what a machine tries something with.
