@@ -195,8 +195,8 @@ func (m *machine) skim(w *window, b []byte, i int) int {
 			k++
 		}
 		next := w.base + int(at[k])
-		// Most elements have text alone: then nothing stays open.
-		if len(b)-next >= 16 && b[next+1] == '/' && (binary.LittleEndian.Uint64(b[next+2:])^uint64(key)^'>'<<(8*n))<<(56-8*n) == 0 && uint(at[k]) < size {
+		// Most elements have text alone: then nothing stays open. A row puts it elsewhere.
+		if slot.kind != kindTr && len(b)-next >= 16 && b[next+1] == '/' && (binary.LittleEndian.Uint64(b[next+2:])^uint64(key)^'>'<<(8*n))<<(56-8*n) == 0 && uint(at[k]) < size {
 			i = next + n + 3
 			k += 2
 			top = &t.open[(depth-1)%openSize]
