@@ -2,6 +2,7 @@ package rewrite
 
 import (
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"strings"
 	"testing"
@@ -94,4 +95,19 @@ func alike(a, b *tree) bool {
 		}
 	}
 	return true
+}
+
+// Text in a row is put before the table: with the table a region, out of it.
+func TestTextOfARow(t *testing.T) {
+	program, err := Compile(Plan{Surfaces: []Surface{{Name: "x", Replace: true, HTML: []byte("<caption>new</caption>")}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for rows, state := range map[string]State{"<tr>text</tr>": Untouched, "<tr> </tr>": Swappable, "<tr><td>text</td></tr>": Swappable} {
+		r := program.NewReader(strings.NewReader("<!doctype html><body>text<table data-surface=x><tbody>"+rows+"</tbody></table>, and more of it"), "text/html; charset=utf-8")
+		if _, err := io.ReadAll(r); err != nil || r.Sightings()[0].State != state {
+			t.Errorf("%q: %v, %v", rows, r.Sightings(), err)
+		}
+		r.Close()
+	}
 }
