@@ -38,7 +38,7 @@ func TestSkim(t *testing.T) {
 			case 8:
 				b.WriteString("</" + pick("div", "p", "span", "a", "b", "li", "tr", "td", "table", "form", "svg") + pick(">", " >", " x=\">\">"))
 			case 9:
-				b.WriteString(pick("<table><tbody><tr>text</tr></tbody></table>", "<table><tbody><tr> </tr><tr><td>1</td><th>2</th>x</tr>","<!-- > -->", "<!x>", "<?php ?>", "<3", "< ", "<script>a<b</script>", "<style>a>b</style>", "<textarea><p></textarea>", "\x00"))
+				b.WriteString(pick("<table><tbody><tr>text</tr></tbody></table>", "<table><tbody><tr> </tr><tr><td>1</td><th>2</th>x</tr>", "<!-- > -->", "<!x>", "<?php ?>", "<3", "< ", "<script>a<b</script>", "<style>a>b</style>", "<textarea><p></textarea>", "\x00"))
 			default:
 				b.WriteString(pick(" ", "\n\n", "text = \"quoted\" > ", strings.Repeat("some words ", rnd.IntN(200))))
 			}
