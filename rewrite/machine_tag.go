@@ -73,19 +73,16 @@ func (m *machine) longTag(w *window, b []byte, i, skip int) (key nameKey, end in
 		return 0, 0, false
 	}
 	name := b[i+skip : at]
-	if !plainName(name) {
-		m.lose(Ambiguous)
-	}
-	key = keyOf(name)
-	end = at
+	end, ok = at, true
 	if b[at] != '>' {
 		end, ok = m.tagEnd(w, b, i, at)
-		return key, end, ok
-	}
-	if end-i >= m.maxToken {
+	} else if end-i >= m.maxToken {
 		m.lose(TooLarge)
 	}
-	return key, end, true
+	if ok && !plainName(name) {
+		m.lose(Ambiguous)
+	}
+	return keyOf(name), end, ok
 }
 
 // nameEnd is where a tag's name ends that begins at i.

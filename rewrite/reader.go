@@ -11,6 +11,10 @@ import (
 // chunk is how much is read at a time: 32 KiB.
 const chunk = 32 << 10
 
+// leastToken is the least that a tag may have, in bytes, however small a plan's
+// MaxRegion is: those of a short name alone are not measured.
+const leastToken = 64
+
 // A Reader gives a page with the regions of its program changed. It is not
 // safe for concurrent use.
 type Reader struct {
@@ -67,7 +71,7 @@ type Reader struct {
 
 func newReader(p *Program) *Reader {
 	r := &Reader{program: p, buf: make([]byte, 0, chunk), sightings: make([]Sighting, len(p.surfaces)), elements: make([]string, len(p.surfaces))}
-	r.start.maxToken = p.maxRegion
+	r.start.maxToken = max(p.maxRegion, leastToken)
 	if len(p.selectors) > 0 {
 		r.matcher = selector.NewMatcher(p.selectors)
 	}
@@ -85,7 +89,7 @@ func (r *Reader) begin(src io.Reader, contentType string) {
 	r.buf, r.settled, r.taken, r.offset, r.past = r.buf[:0], 0, 0, 0, r.past[:0]
 	r.out, r.next, r.done, r.made = r.out[:0], 0, 0, r.made[:0]
 	r.machine.begin()
-	r.machine.maxToken = p.maxRegion
+	r.machine.maxToken = max(p.maxRegion, leastToken)
 	if len(p.marked) > 0 {
 		r.machine.attribute, r.machine.mark = p.attribute, p.marks
 	}
@@ -276,7 +280,7 @@ func (r *Reader) wait() {
 	if !r.region.hold {
 		r.settle(r.taken)
 	}
-	if !r.region.last && len(r.buf)-r.taken > r.program.maxRegion {
+	if !r.region.last && len(r.buf)-r.taken > r.machine.maxToken {
 		r.stop(TooLarge)
 		return
 	}
