@@ -272,7 +272,7 @@ func (m *machine) note(s []byte) {
 	if m.run && !m.runBlank {
 		return
 	}
-	foreign := m.depth > 0 && m.top().space != spaceHTML
+	foreign := m.depth > 0 && !m.top().html()
 	for _, c := range s {
 		if c == 0 && !foreign {
 			continue
