@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -88,7 +87,7 @@ func TestShadowLooks(t *testing.T) {
 // A tag with attributes set and removed has those in Chromium that it should.
 func TestSetAttributesInChromium(t *testing.T) {
 	c := startChromium(t)
-	seed := rand.Uint64()
+	seed := seed()
 	cases := rewrite.HostileTags(seed, 5000)
 	var tags []string
 	for _, e := range cases {

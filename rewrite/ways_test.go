@@ -2,14 +2,12 @@ package rewrite_test
 
 import (
 	"bytes"
-	"flag"
 	"fmt"
 	"hash/fnv"
 	"io"
 	"math/rand/v2"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"testing/iotest"
 
@@ -18,15 +16,8 @@ import (
 
 const inUTF8 = "text/html; charset=utf-8"
 
-var seedFlag = flag.Uint64("seed", 0, "repeat the random pages and chunks of this seed")
-
 // seed is the same throughout a run.
-var seed = sync.OnceValue(func() uint64 {
-	if *seedFlag != 0 {
-		return *seedFlag
-	}
-	return rand.Uint64()
-})
+func seed() uint64 { return rewrite.Seed() }
 
 // randomFor gives the random numbers of one page.
 func randomFor(page string) *rand.Rand {

@@ -172,7 +172,7 @@ func (w writer) attribute() pair {
 // TestOracle: what matches while a tree is built at random is what Cascadia
 // finds in the tree when it is complete.
 func TestOracle(t *testing.T) {
-	seed := rand.Uint64()
+	const seed = 1
 	rounds, matches, elements := 3000, 0, 0
 	for i := range rounds {
 		w := writer{Rand: rand.New(rand.NewPCG(seed, uint64(i)))}
