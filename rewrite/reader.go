@@ -241,7 +241,11 @@ func (r *Reader) take(from int) {
 		case evMore:
 			if held > 0 {
 				r.outgrow(r.taken)
-				r.stop(Charset)
+				why := Charset
+				if len(r.buf)-held-r.taken > r.machine.maxToken {
+					why = TooLarge // as it would be, had the rest not come yet
+				}
+				r.stop(why)
 				return
 			}
 			r.wait()
