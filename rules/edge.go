@@ -24,6 +24,15 @@ type Edge struct {
 	Events         []events.Observation
 	Late           time.Duration // how late an event may come in and still count; DefaultLate
 	Retain         Retention
+	TLS            *TLS
+	Origins        []Origin       // at least one
+	ProxyProtocol  []netip.Prefix // peers that must begin with a PROXY header, version 1 or 2
+	Limits         Limits
+	AccessLog      AccessLog
+	Tracing        Tracing
+	ServerTiming   bool // Server-Timing with the edge's own share is added
+	Shutdown       Shutdown
+	Watch          bool // the site directory is reloaded when it changes
 }
 
 // Sources are the analytics SDKs that may send events. An empty key means that
@@ -51,4 +60,114 @@ type IdentitySource struct {
 type Retention struct {
 	Age   time.Duration // DefaultAge
 	Bytes int64         // DefaultBytes
+}
+
+// TLS is how visitors are served over TLS. Nil in Edge: not at all.
+type TLS struct {
+	Listen       string        // "host:port"; DefaultListenTLS
+	Hosts        []string      // names that certificates are obtained for, by ACME
+	Certificates []Certificate // from files, before those of ACME
+	ACME         ACME
+	OnDemand     *OnDemand     // certificates for names that are not in Hosts; nil: none
+	Redirect     bool          // Edge.Listen redirects to TLS; true by default
+	HSTS         time.Duration // max-age of Strict-Transport-Security where the app sends none; 0: not sent
+	HTTP3        bool          // QUIC on Listen's port; true by default
+}
+
+// Certificate is a pair of PEM files, read anew when they change. A relative
+// path is relative to the site directory.
+type Certificate struct{ File, Key string }
+
+// ACME says how certificates are obtained: RFC 8555.
+type ACME struct {
+	CA         string // directory URL; DefaultCA
+	Root       string // PEM file of a root by which the CA's own API is trusted; empty: the system's
+	Email      string
+	Challenges []string                  // of http-01, tls-alpn-01 and dns-01; by default the first two
+	DNS        *DNS                      // of dns-01
+	Storage    string                    // directory; empty: DATA/certs
+	EAB        *struct{ ID, Key string } // external account binding, resolved
+}
+
+// DNS is a DNS provider of libdns.
+type DNS struct {
+	Provider string            // a name that package certs knows
+	Options  map[string]string // resolved
+}
+
+// OnDemand guards issuance at the first handshake: a name must be allowed by
+// one of the two.
+type OnDemand struct {
+	Allow []string // names, or "*.example.com"
+	Ask   string   // URL that is asked with ?domain=NAME: 200 allows
+}
+
+// Origin is a group of servers of the app. A request goes to the first Origin
+// that matches it.
+type Origin struct {
+	Hosts   []string         // "shop.example.com", "*.example.com"; empty: every host
+	Paths   []events.Pattern // empty: every path
+	To      []string         // "http://host:port", "https://host:port" or "unix:/path"
+	Balance string           // "round-robin" (default) or "least-connections"
+	Health  *Health          // active checks; nil: none
+	// Failures within Cooldown, of connecting, take a server out for Cooldown.
+	Failures int           // DefaultFailures; 0: never
+	Cooldown time.Duration // DefaultCooldown
+	Connect  time.Duration // time-out of connecting, TLS included; DefaultConnect
+	Response time.Duration // of the response's head, once the request is sent; DefaultResponse
+	Idle     time.Duration // between two reads of the response's body; 0: no limit
+	TLS      OriginTLS
+}
+
+// Health is an active health check.
+type Health struct {
+	Path       string // "/healthz"
+	Host       string // the Host header; empty: the server's
+	Status     events.StatusRange
+	Every      time.Duration
+	Timeout    time.Duration
+	Fall, Rise int // how many checks in a row change the mind
+}
+
+// OriginTLS is for servers with https. Paths are relative to the site directory.
+type OriginTLS struct {
+	Name      string // that the certificate must have; empty: the URL's host
+	CA        string // PEM file of the roots; empty: the system's
+	Cert, Key string // PEM files of a client certificate; empty: none
+	Insecure  bool   // any certificate will do
+}
+
+// Limits harden the visitors' listeners. Zero means no limit only where it is
+// said.
+type Limits struct {
+	HeaderBytes int           // of a request, and of a response of the origin; DefaultHeaderBytes
+	Headers     int           // fields of either; DefaultHeaders
+	ReadHeader  time.Duration // from the first byte to the head's end; DefaultReadHeader
+	Idle        time.Duration // between two requests; DefaultIdle
+	Progress    time.Duration // a client that takes or sends nothing for so long is dropped; DefaultProgress
+	Tunnel      time.Duration // an upgraded connection without a byte either way; 0: no limit; DefaultTunnel
+	Connections int           // at once; 0: no limit; DefaultConnections
+	PerIP       int           // connections of one address at once (of an IPv6 /64); 0: no limit; DefaultPerIP
+}
+
+// AccessLog is the line of each request.
+type AccessLog struct {
+	Format  string   // "json" (default), "combined" or "off"
+	Query   bool     // query strings are logged
+	Omit    []string // fields of the JSON form that are left out
+	Headers []string // request headers that are added; never Cookie or Authorization
+	Sample  float64  // share of the lines that is kept, of those with a status below 500; 1
+}
+
+// Tracing exports spans by OTLP over HTTP. The W3C trace context of requests is
+// handed on in any case.
+type Tracing struct {
+	OTLP   string  // URL of the collector; empty: no spans
+	Sample float64 // share of traces that begin here; DefaultTraceSample
+}
+
+// Shutdown is how the process ends.
+type Shutdown struct {
+	Delay    time.Duration // /readyz fails, and everything is served, before listeners close; 0
+	Deadline time.Duration // then requests in flight have so long; DefaultDeadline
 }
