@@ -82,6 +82,11 @@ func (e *edge) listenAndServe(ctx context.Context, ready func(listen, admin net.
 		MaxHeaderBytes: maxHeaderBytes, ErrorLog: errLog,
 	}
 	back := &http.Server{Handler: e.admin.Handler(), ReadHeaderTimeout: readHeaderTimeout, IdleTimeout: idleTimeout, ErrorLog: errLog}
+	signal.Ignore(syscall.SIGPIPE) // who read the log may go: the pages go on
+	// Before anyone is told that it serves: who reads that may signal at once.
+	signals := make(chan os.Signal, 4)
+	signal.Notify(signals, syscall.SIGHUP, syscall.SIGTERM, syscall.SIGINT)
+	defer signal.Stop(signals)
 	failed := make(chan error, 2)
 	go func() { failed <- front.Serve(listen) }()
 	go func() { failed <- back.Serve(admin) }()
@@ -90,11 +95,6 @@ func (e *edge) listenAndServe(ctx context.Context, ready func(listen, admin net.
 	if ready != nil {
 		ready(listen.Addr(), admin.Addr())
 	}
-
-	signal.Ignore(syscall.SIGPIPE) // who read the log may go: the pages go on
-	signals := make(chan os.Signal, 4)
-	signal.Notify(signals, syscall.SIGHUP, syscall.SIGTERM, syscall.SIGINT)
-	defer signal.Stop(signals)
 	for {
 		select {
 		case err := <-failed:
