@@ -113,6 +113,24 @@ var edgePages = []string{
 	`<div data-surface="x"></div><frameset>`,
 	`<p data-surface="x">1</p><frameset>`,
 
+	`<!doctype html><head><template></template><link><ul data-surface="x">1</ul><frameset>`,
+	`<!doctype html><body><div data-surface="x">1</body><html><!-- c --></div>2`,
+	`<!doctype html><body>1</body><img data-surface="x"><!-- c -->`,
+	`<!doctype html><body>1</body></html><hr data-surface="x"></ c>`,
+
+	// White space beside text in a table.
+	`<!doctype html><table data-surface="x">1<tr><td>2</tr>3</table>4`,
+	`<!doctype html><table><tbody>1<tr data-surface="x"><td>2</tr> <tr><td>3</table>4`,
+	`<!doctype html><table><tbody> <tr data-surface="x"><td>2</tr>1<tr><td>3</table>4`,
+	`<!doctype html><table><tr>1<td data-surface="x">2</td> </tr></table>3`,
+	`<!doctype html><table><tr> <td data-surface="x">2</td>1</tr></table>3`,
+	`<!doctype html><table><tbody> </><tr data-surface="x"><td>2</tr>1</table>3`,
+
+	// A '/' that is of a value.
+	`<!doctype html><body><p>1</p><g data-surface="x"><svg><g a=b'/></g>2</svg>3</g>4, and more of it`,
+	`<!doctype html><body><p>1</p><g data-surface="x"><svg><g a=b"/></g>2</svg>3</g>4, and more of it`,
+	`<!doctype html><body><p>1</p><g data-surface="x"><svg><g a="b"/></g>2</svg>3</g>4, and more of it`,
+
 	// What stands beside.
 	`<!doctype html><body>&am<div data-surface="x">1</div>p;`,
 	`<!doctype html><body>&#3<b data-surface="x">1</b>8;`,
@@ -134,7 +152,7 @@ var edgePages = []string{
 // edgeFragments are what goes there: closed and unclosed, and what reaches
 // beyond itself.
 var edgeFragments = []string{
-	"new", "", "\nnew", "p;x", "8;x", "i>x", "&amp;", "é", "<p>new", "<b>new", "<b>new</b>", "<i><p></i>new</p>", "<button>new", "<a href=1>new</a>", "<li>new", "<tr><td>new",
+	"new", "", "\nnew", " ", "\n<tr><td>new\n", "<td>new</td> ", "p;x", "8;x", "i>x", "&amp;", "é", "<p>new", "<b>new", "<b>new</b>", "<i><p></i>new</p>", "<button>new", "<a href=1>new</a>", "<li>new", "<tr><td>new",
 	"<td>new</td>", "<table><tr><td>new", "<select>", "<select><option>new</select>", "</div>new", "</p>", "</br>", "</b>", "</body>new", "</form>", "<form>new</form>",
 	"<body class=z>", "<!-- c -->", "<frameset>", "<plaintext>", "<template shadowrootmode=open>new</template>", "<div><template shadowrootmode=open>new</template></div>",
 	"<template>new</template>", "</template>", "<noscript><select></noscript>", "<noscript>off</noscript>", "<svg><p>new</p>", "<svg><title><b></svg>",

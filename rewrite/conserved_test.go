@@ -123,13 +123,14 @@ func accounted(page, got string, from int, edits []edit) bool {
 // guarded lists what new content may be put in as, so that it means the same
 // after what precedes it: with its first character as a reference, which would
 // else end a character reference or a tag's name, or after a line end, which is
-// dropped at the start of a pre.
+// dropped at the start of a pre; in a table, within end tags that part it from
+// other text and are ignored.
 func guarded(added string) []string {
 	if added == "" {
-		return []string{""}
+		return []string{"", "</col>"}
 	}
 	r, size := utf8.DecodeRuneInString(added)
-	return []string{added, fmt.Sprintf("&#%d;", r) + added[size:], "\n" + added}
+	return []string{added, fmt.Sprintf("&#%d;", r) + added[size:], "\n" + added, "</col>" + added, added + "</col>", "</col>" + added + "</col>"}
 }
 
 // tagSize is the size of the tag that a piece begins with.

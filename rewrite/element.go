@@ -29,7 +29,7 @@ func longKey(name []byte) nameKey {
 	}
 	h ^= h >> 29
 	h *= 0xbf58476d1ce4e5b9
-	return nameKey(h<<8 | 1)
+	return nameKey(h<<8 | 1<<63 | 1) // eight bytes long, so never taken for one that skim compares
 }
 
 func lower(c byte) byte {

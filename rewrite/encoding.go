@@ -147,6 +147,53 @@ func encodeFragment(src []byte, page encoding) ([]byte, bool) {
 	}
 }
 
+// neverTrails says whether a byte is no later byte of a character in any charset
+// that is rewritten.
+func neverTrails(c byte) bool { return c < 0x40 && (c < '0' || c > '9') }
+
+// whole says whether a text, which begins with a character, ends with one: what
+// follows it is not read together with its last bytes.
+func (e encoding) whole(text []byte) bool {
+	switch e.name {
+	case "utf-8":
+		for n := 1; n <= min(len(text), utf8.UTFMax); n++ {
+			if tail := text[len(text)-n:]; utf8.RuneStart(tail[0]) {
+				return utf8.FullRune(tail)
+			}
+		}
+		return true
+	case "shift_jis", "euc-jp", "euc-kr", "big5", "gbk", "gb18030":
+		name := e.name
+		if name == "gbk" {
+			name = "gb18030" // by the standard GBK is decoded as that
+		}
+		known, err := htmlindex.Get(name)
+		if err != nil {
+			return false
+		}
+		decoded := make([]byte, 4*len(text)+utf8.UTFMax)
+		_, taken, _ := known.NewDecoder().Transform(decoded, text, false)
+		return taken == len(text)
+	}
+	return e.declared // else browsers guess
+}
+
+// firstRune is the first character of a text in a charset, and its size there.
+func firstRune(text []byte, e encoding) (rune, int) {
+	known, err := htmlindex.Get(e.name)
+	if err != nil {
+		return utf8.RuneError, 1
+	}
+	for size := 1; size <= min(len(text), utf8.UTFMax); size++ {
+		var decoded [16]byte
+		if n, taken, _ := known.NewDecoder().Transform(decoded[:], text[:size], false); n > 0 && taken == size {
+			c, _ := utf8.DecodeRune(decoded[:n])
+			return c, size
+		}
+	}
+	return utf8.RuneError, 1
+}
+
 func isASCII(b []byte) bool {
 	for _, c := range b {
 		if c >= utf8.RuneSelf {

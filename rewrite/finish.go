@@ -82,6 +82,8 @@ func (r *Reader) decide(op Operation, content []byte, own bool) Reason {
 			return Ambiguous
 		}
 		switch {
+		case op == Attr && m.crowds != r.start.crowds:
+			return Misnested // it may come to be one of three alike
 		case op == Attr:
 			return ""
 		case op == After && !own, op == Append && m.before.depth != g.floor+1:

@@ -73,6 +73,8 @@ type before struct {
 	framesetOK     bool
 	pending        bool
 	newline        newline
+	crowds         int
+	text           bool // there was text right before the tag; what skim took, if blank, isn't known
 }
 
 // A scriptState is how deep in what looks like a comment a script is (13.2.5.15

@@ -7,8 +7,9 @@ func (m *machine) startTag(w *window, end int) {
 	g := &m.tag
 	g.kind = g.key.kind()
 	m.isTag = true
+	text := m.run
 	m.flush()
-	m.before = before{m.depth, m.actives, m.lastID, m.mode, m.framesetOK, m.pending, m.newline}
+	m.before = before{m.depth, m.actives, m.lastID, m.mode, m.framesetOK, m.pending, m.newline, m.crowds, text}
 	if m.inserted != nil || m.attribute != "" && !w.unmarked(m.at+g.name, end) {
 		m.selected = m.attribute != "" && g.has(m.attribute)
 	}

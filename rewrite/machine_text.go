@@ -22,11 +22,14 @@ func (m *machine) advanceText(b []byte, i int) (int, bool) {
 	case cdataText:
 		k := bytes.Index(b[i:], []byte("]]>"))
 		if k < 0 {
-			end := max(i, len(b)-2)
+			end := max(i, len(b)-2-utf8.UTFMax)
 			m.note(b[i:end])
 			return end, false
 		}
 		m.note(b[i : i+k])
+		if c, size := utf8.DecodeLastRune(b[i : i+k]); c == utf8.RuneError && size == 1 {
+			m.lose(Ambiguous) // in some charsets the first ']' is of the character before
+		}
 		m.text = dataText
 		m.at = -1
 		return i + k + 3, true

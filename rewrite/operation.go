@@ -1,6 +1,11 @@
 package rewrite
 
-import "unicode/utf8"
+import (
+	"bytes"
+	"slices"
+	"strconv"
+	"unicode/utf8"
+)
 
 // beginRegion starts on the operation of a region whose start tag was just
 // taken: some are done at once, others need the end. It gives the reason where
@@ -42,6 +47,8 @@ func (r *Reader) beginRegion() Reason {
 			return Frameset // its type could matter
 		case g.kind == kindFont && !r.standBefore():
 			return Ambiguous // its color could have ended foreign content
+		case m.crowds != m.before.crowds:
+			return Misnested // it may be one of three alike, or become one
 		}
 		r.settle(g.start)
 		if kindProps[g.kind]&formatting == 0 {
@@ -202,7 +209,10 @@ func (r *Reader) insert(content []byte, at int) {
 // replace puts content in the place of what is held before buf[to].
 func (r *Reader) replace(content []byte, to int) {
 	if r.program.surfaces[r.region.surface].Replace {
-		r.put(r.apart(content, r.settled), to)
+		if r.sightings[r.region.surface].Operation != Inner && r.sightings[r.region.surface].Operation != Text {
+			content = r.apart(content, r.settled)
+		}
+		r.put(content, to)
 	}
 }
 
@@ -215,28 +225,77 @@ func (r *Reader) standsApart(at int, content []byte) bool {
 
 // apart makes sure that the first character of content is not read together
 // with what stands before buf[at].
+//
+// A table puts all of a text before itself that is more than white space. So
+// there content must not be read as one text with what stands on either side.
 func (r *Reader) apart(content []byte, at int) []byte {
-	if len(content) == 0 || content[0] == '<' || content[0] == '&' || content[0] >= utf8.RuneSelf || r.apartFrom(at) {
+	if r.start.holdsRows() {
+		return r.apartInTable(content, at)
+	}
+	if len(content) == 0 || content[0] == '<' || content[0] == '&' || r.apartFrom(at) {
 		return content
 	}
-	return r.make(func(dst []byte) []byte { return append(appendReference(dst, content[0]), content[1:]...) })
+	if content[0] < utf8.RuneSelf {
+		return r.make(func(dst []byte) []byte { return append(appendReference(dst, int(content[0])), content[1:]...) })
+	}
+	if r.encoding.name == "utf-8" {
+		return content // begins a character whatever precedes it
+	}
+	c, size := firstRune(content, r.encoding)
+	return r.make(func(dst []byte) []byte { return append(appendReference(dst, int(c)), content[size:]...) })
+}
+
+// textEnd ends a text, and does nothing else, where a table wants rows or cells.
+const textEnd = "</col>"
+
+func (r *Reader) apartInTable(content []byte, at int) []byte {
+	n := len(content)
+	var before, after bool
+	switch {
+	case n == 0:
+		before = r.region.text || r.back(at, 1) != '>' || r.back(at, 2) == '/' && r.back(at, 3) == '<'
+	default:
+		before = content[0] != '<' || bytes.HasPrefix(content, []byte("</>"))
+		after = content[n-1] != '>' || bytes.HasSuffix(content, []byte("</>"))
+	}
+	if !before && !after {
+		return content
+	}
+	return r.make(func(dst []byte) []byte {
+		if before {
+			dst = append(dst, textEnd...)
+		}
+		if dst = append(dst, content...); after {
+			dst = append(dst, textEnd...)
+		}
+		return dst
+	})
 }
 
 // lookBack is how far apartFrom looks for the beginning of a character
-// reference, in bytes. The longest name has 32.
-const lookBack = 64
+// reference, or of a run of characters of several bytes. The longest name of a
+// reference has 32.
+const lookBack = 128
+
+// back is the byte n before buf[at], or 0 where the page, or what is known of
+// it, begins.
+func (r *Reader) back(at, n int) byte {
+	if i := at - n; i >= 0 {
+		return r.buf[i]
+	} else if i += len(r.past); i >= 0 {
+		return r.past[i]
+	}
+	return 0
+}
 
 // apartFrom says whether whatever is put at buf[at] is read by itself: there is
-// no unfinished character reference, carriage return or '<' before.
+// no unfinished character, character reference, carriage return or '<' before.
 func (r *Reader) apartFrom(at int) bool {
 	for n := 1; n <= lookBack; n++ {
-		var c byte // before the page
-		if i := at - n; i >= 0 {
-			c = r.buf[i]
-		} else if i += len(r.past); i >= 0 {
-			c = r.past[i]
-		}
+		c := r.back(at, n)
 		switch {
+		case n == 1 && (c >= utf8.RuneSelf || c-'0' < 10 && r.back(at, 2) >= utf8.RuneSelf): // in GB18030 digits are second bytes
+			return r.wholeBefore(at)
 		case c == '&', n == 1 && (c == '<' || c == '\r'):
 			return false
 		case !isOfReference(c):
@@ -246,17 +305,28 @@ func (r *Reader) apartFrom(at int) bool {
 	return false
 }
 
-// appendReference appends an ASCII character as a character reference.
-func appendReference(dst []byte, c byte) []byte {
-	dst = append(dst, "&#"...)
-	if c >= 100 {
-		dst = append(dst, '1')
-		c -= 100
-		dst = append(dst, '0'+c/10)
-	} else if c >= 10 {
-		dst = append(dst, '0'+c/10)
+// wholeBefore says whether the byte before buf[at], which is not ASCII, is the
+// last of its character: pages have texts that were cut in the midst of one.
+func (r *Reader) wholeBefore(at int) bool {
+	var text []byte
+	for n := 1; ; n++ {
+		if n > lookBack {
+			return false
+		}
+		c := r.back(at, n)
+		if neverTrails(c) {
+			break
+		}
+		text = append(text, c)
 	}
-	return append(dst, '0'+c%10, ';')
+	slices.Reverse(text)
+	return r.encoding.whole(text)
+}
+
+// appendReference appends a character as a character reference.
+func appendReference(dst []byte, c int) []byte {
+	dst = strconv.AppendInt(append(dst, "&#"...), int64(c), 10)
+	return append(dst, ';')
 }
 
 // editTag puts the start tag with the attributes that Attr asks for in the
@@ -275,6 +345,9 @@ func (r *Reader) replaceLeaf(content []byte) Reason {
 	}
 	if r.start.framesetOK != r.machine.framesetOK {
 		return Frameset
+	}
+	if !r.start.same(&r.machine.tree) {
+		return Ambiguous // after the body's end it leads back into it
 	}
 	r.replace(content, r.region.content)
 	return r.conclude()

@@ -12,7 +12,8 @@ type region struct {
 	start   int // of the start tag, in the Reader's buf
 	content int // of what follows it
 
-	floor int // the index of the element among the open ones
+	text  bool // before.text of the start tag
+	floor int  // the index of the element among the open ones
 	leaf  bool
 	hold  bool // nothing of it may be handed on before its end
 	last  bool // it is closed, and may only be replaced if nothing follows
@@ -159,7 +160,7 @@ func (r *Reader) open(i int) Reason {
 	if why := r.sniff(); why != "" {
 		return why
 	}
-	r.region = region{surface: i, key: g.key, kind: g.kind, start: m.at, content: r.taken, leaf: isLeaf, floor: m.depth - 1}
+	r.region = region{surface: i, key: g.key, kind: g.kind, start: m.at, content: r.taken, text: was.text, leaf: isLeaf, floor: m.depth - 1}
 	if isLeaf {
 		r.region.floor = m.depth
 	}

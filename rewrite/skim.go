@@ -318,6 +318,9 @@ func (w *window) quickTagEnd(page []byte, j int, p uint) int {
 			p = e + 3 + uint(k)
 		} else {
 			for p = e + 1; p < uint(len(page)) && page[p] != '>' && !isSpace(page[p]); {
+				if page[p] == '"' || page[p] == '\'' {
+					return 0 // a '/' that follows it is of the value
+				}
 				p++
 			}
 		}

@@ -77,6 +77,7 @@ type treeState struct {
 	lastID       uint32
 	paragraphs   int  // how many p are open
 	pending      bool // the last active formatting element is not open
+	crowds       int  // how often a formatting element came to three of its name
 	loose        int  // how many active formatting elements are not open, at most
 	framesetOK   bool // a frameset may still take the place of the body
 	quirks       bool
@@ -277,6 +278,16 @@ func (t *tree) text(blank bool) {
 	}
 	t.reconstruct()
 	t.framesetOK = t.framesetOK && blank
+}
+
+// holdsRows says whether the current node is one of a table that wants rows or
+// cells, and moves a text before the table.
+func (t *tree) holdsRows() bool {
+	switch t.mode {
+	case inTable, inTableBody, inRow:
+		return t.top().props&fosters != 0 && t.top().space == spaceHTML
+	}
+	return false
 }
 
 // place accounts for where something is put in that goes into the current

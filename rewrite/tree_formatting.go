@@ -125,9 +125,10 @@ func (t *tree) formattingStart(g *tag) {
 		a.attributes = hashBytes(g.raw[g.name : len(g.raw)-1])
 	}
 	// Of four alike, only the last three are kept ("the Noah's Ark clause").
-	same, alike, first := 0, 0, 0
+	same, alike, first, named := 0, 0, 0, 0
 	for i := t.actives - 1; i >= 0 && t.active[i].id != 0; i-- {
 		if o := &t.active[i]; o.key == a.key {
+			named++
 			same++
 			if o.attributes == a.attributes {
 				alike++
@@ -136,6 +137,9 @@ func (t *tree) formattingStart(g *tag) {
 				same--
 			}
 		}
+	}
+	if named >= 3 {
+		t.crowds++
 	}
 	switch {
 	case alike >= 3:
@@ -151,6 +155,9 @@ func hashBytes(b []byte) uint64 {
 	for len(b) > 0 && (isSpace(b[0]) || b[0] == '/') {
 		b = b[1:]
 	}
+	for len(b) > 0 && isSpace(b[len(b)-1]) {
+		b = b[:len(b)-1]
+	}
 	if len(b) == 0 {
 		return 0
 	}
@@ -162,9 +169,6 @@ func hashBytes(b []byte) uint64 {
 	}
 	last := uint64(0)
 	for i, c := range b {
-		if isSpace(c) {
-			continue
-		}
 		last |= uint64(c) << (8 * i)
 	}
 	h = (h ^ last) * 0x9e3779b97f4a7c15

@@ -115,8 +115,11 @@ func (t *tree) headEnd(g *tag) {
 	}
 }
 
-// openBody goes on to "in body" from the modes before.
+// openBody goes on to "in body" from the modes before. From there on Chromium and
+// x/net/html allow a frameset again, whatever was in the head; by the standard a
+// template forbids it.
 func (t *tree) openBody() {
+	t.framesetOK = true
 	if t.mode == initial {
 		t.quirks = true
 	}

@@ -45,7 +45,9 @@ func (t *tree) startIn(m mode, g *tag) {
 	case inTemplate:
 		t.templateStart(g)
 	case afterBody:
-		t.mode = inBody
+		if g.kind != kindHTML {
+			t.mode = inBody
+		}
 		t.bodyStart(g)
 	default:
 		t.bodyStart(g)
