@@ -35,7 +35,7 @@ func isCustomElement(name string) bool {
 // root. It is not changed once made, and so safe for concurrent use.
 type shadow struct {
 	slot    bool
-	text    bool   // no elements in the content: there is nothing that a style sheet could be for
+	text    bool   // no tags of elements in the content: there is nothing that a style sheet could be for
 	closing string // the end tags that the content leaves out at its end
 	hide    string // the style that hides what the content takes the place of
 }
@@ -57,7 +57,7 @@ func newShadow(content []byte, slot bool) (*shadow, error) {
 	if !ok || root == nil || shadowTree(content, closing, false) == nil {
 		return nil, c.errorf(0, "parsers don't keep this content together")
 	}
-	s := &shadow{slot: slot, text: true, closing: closing}
+	s := &shadow{slot: slot, text: !c.parts, closing: closing}
 	for n := range root.Descendants() {
 		s.text = s.text && (n.Type != html.ElementNode || n.Data == "br" || n.Data == "wbr")
 	}
@@ -178,7 +178,8 @@ type shadowCheck struct {
 	src     []byte
 	at      int
 	open    []openTag
-	foreign int // how many of those are svg or math
+	foreign int  // how many of those are svg or math
+	parts   bool // of a table, which a template by itself would keep and other elements don't
 }
 
 type openTag struct {
@@ -260,6 +261,7 @@ func (c *shadowCheck) start(raw []byte) error {
 	case len(c.open) == maxShadowDepth:
 		return c.errorf(c.at, "elements are nested more than %d deep", maxShadowDepth)
 	}
+	c.parts = c.parts || k >= kindCaption && k <= kindTd
 	drawing := k == kindSVG || k == kindMath
 	if kindProps[k]&empty != 0 || (c.foreign > 0 || drawing) && t.selfClosing() {
 		return nil
