@@ -138,6 +138,7 @@ func TestChromium(t *testing.T) {
 	}
 	t.Run("edges", c.edges)
 	t.Run("soup", c.soup)
+	t.Run("wild", c.wild)
 	t.Run("reach", func(t *testing.T) { c.reachable(t, inputs) })
 	t.Run("pages", c.realPages)
 	if call[bool](t, c, "harmed", nil) {

@@ -70,9 +70,10 @@ func check(page string, plan rewrite.Plan) ([]rewrite.Sighting, error) {
 // begins nothing, and takes the '/' that an unquoted value ends with for that of
 // a self-closing tag if the attribute is a repeated one; and after a table it
 // takes an svg element's name for that of an HTML element to find the mode by.
-// It drops a template that svg or math is around.
+// It drops a template that svg or math is around, and a line end in a pre also
+// where tags that are ignored stand before it.
 func oracleErrs(page string) bool {
-	return scriptInComment.MatchString(page) || tablePartInForeign.MatchString(page) || templateInForeign.MatchString(page) || slashOfRepeated.MatchString(page) && inForeign.MatchString(page)
+	return scriptInComment.MatchString(page) || tablePartInForeign.MatchString(page) || templateInForeign.MatchString(page) || lineInPre.MatchString(page) || slashOfRepeated.MatchString(page) && inForeign.MatchString(page)
 }
 
 var (
@@ -83,6 +84,7 @@ var (
 	scriptInComment    = regexp.MustCompile(`(?is)<script.*<!--.*<[^a-z/].*</?script`)
 	slashOfRepeated    = regexp.MustCompile(`(?i)<[a-z][^>]*=[^>]*=[^\s"'>]*/>`)
 	tablePartInForeign = regexp.MustCompile(`(?is)<(svg|math).*<(t[drh]|tbody|thead|tfoot|caption|colgroup).*<(title|desc|foreignobject|m[ions]|mtext).*<table`)
+	lineInPre          = regexp.MustCompile(`(?i)<(pre|listing)[^a-z][^>]*(>|<[^>]*>)+[\r\n]|<(pre|listing)>(<[^>]*>)+[\r\n]`)
 	templateInForeign  = regexp.MustCompile(`(?is)<(svg|math).*<template`)
 
 	inForeign = regexp.MustCompile(`(?i)<(svg|math)`)
