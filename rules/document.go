@@ -16,6 +16,7 @@ import (
 // document is one YAML file while it is being read. It collects what is wrong
 // with it, so that one reading finds everything.
 type document struct {
+	root     string // the site directory
 	file     string
 	problems *Problems
 	warnings *Problems
@@ -28,7 +29,7 @@ func (d *directory) parse(f file) (value, bool) {
 	if f.bad {
 		return value{}, false
 	}
-	doc := &document{file: f.path, problems: &d.problems, warnings: &d.warnings}
+	doc := &document{root: d.root, file: f.path, problems: &d.problems, warnings: &d.warnings}
 	decoder := yaml.NewDecoder(bytes.NewReader(f.data))
 	var first, second yaml.Node
 	err := decoder.Decode(&first)
@@ -149,6 +150,8 @@ type value struct {
 }
 
 func (v value) present() bool { return v.node != nil }
+
+func (v value) isMapping() bool { return v.node != nil && v.node.Kind == yaml.MappingNode }
 
 func (v value) isList() bool { return v.node != nil && v.node.Kind == yaml.SequenceNode }
 

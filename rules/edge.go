@@ -10,7 +10,6 @@ import (
 // Edge is refract.yaml: how the edge is wired. Load fills in every default.
 type Edge struct {
 	Listen string // "host:port"; DefaultListen
-	Origin string // the app: scheme, host and port, without a slash at the end; required
 	Admin  string // "host:port" or "unix:/path"; DefaultAdmin
 	Token  string // bearer token for writes, resolved; required if Admin is neither loopback nor a unix socket
 	// TrustedProxies are the peers whose X-Forwarded-* and Forwarded headers are

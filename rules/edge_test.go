@@ -1,6 +1,8 @@
 package rules
 
 import (
+	"net/netip"
+	"path/filepath"
 	"reflect"
 	"testing"
 	"time"
@@ -12,10 +14,21 @@ import (
 func TestEdgeDefaults(t *testing.T) {
 	s := load(t, site(t, "-- refract.yaml --\norigin: https://App.example.com:3000/\n"))
 	want := Edge{
-		Listen: ":8080", Origin: "https://App.example.com:3000", Admin: "127.0.0.1:9180", Data: "./data", Attribute: "data-surface",
+		Listen: ":8080", Admin: "127.0.0.1:9180", Data: "./data", Attribute: "data-surface",
+		Origins: []Origin{{
+			To: []string{"https://App.example.com:3000"}, Balance: "round-robin", Failures: 3, Cooldown: 10 * time.Second,
+			Connect: 5 * time.Second, Response: time.Minute,
+		}},
 		Identity: Identity{Visitor: []IdentitySource{{Kind: "first-party"}}},
 		Late:     24 * time.Hour,
 		Retain:   Retention{90 * 24 * time.Hour, 20 << 30},
+		Limits: Limits{
+			HeaderBytes: 64 << 10, Headers: 200, ReadHeader: 10 * time.Second, Idle: 2 * time.Minute,
+			Progress: 30 * time.Second, Tunnel: time.Hour, Connections: 20000, PerIP: 1000,
+		},
+		AccessLog: AccessLog{Format: "json", Sample: 1},
+		Tracing:   Tracing{Sample: 0.01},
+		Shutdown:  Shutdown{Deadline: 30 * time.Second},
 	}
 	if !reflect.DeepEqual(s.Edge, want) {
 		t.Errorf("got  %+v\nwant %+v", s.Edge, want)
@@ -60,6 +73,60 @@ func TestEdge(t *testing.T) {
 		if got != test.want {
 			t.Errorf("%+v is %q, want %q", test.x, got, test.want)
 		}
+	}
+}
+
+// Everything that can be said of how the edge is wired.
+func TestEdgeInFull(t *testing.T) {
+	t.Setenv("REFRACT_TEST_KEY", "a-key")
+	dir, _ := unpack(t, "testdata/good/edge.txtar")
+	e := load(t, dir).Edge
+	cert, key := filepath.Join(dir, "tls/cert.pem"), filepath.Join(dir, "tls/key.pem")
+	pattern := func(s string) events.Pattern {
+		p, err := events.ParsePattern(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return p
+	}
+	want := Edge{
+		Listen: ":80", Admin: "unix:/run/refract/admin.sock", Data: "./data", Attribute: "data-surface",
+		Identity: Identity{Visitor: []IdentitySource{{Kind: "first-party"}}}, Late: DefaultLate, Retain: Retention{DefaultAge, DefaultBytes},
+		ProxyProtocol: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("fd00::/8")},
+		TLS: &TLS{
+			Listen: ":443", Hosts: []string{"shop.example.com", "*.example.com"}, Certificates: []Certificate{{cert, key}},
+			ACME: ACME{
+				CA: "https://ca.example.com/directory", Root: cert, Email: "ops@example.com", Challenges: []string{DNS01, HTTP01},
+				DNS: &DNS{"cloudflare", map[string]string{"api_token": "a-token"}}, Storage: "/var/lib/refract/certs",
+				EAB: &struct{ ID, Key string }{"a-key", "a-key"},
+			},
+			OnDemand: &OnDemand{[]string{"*.shops.example.com"}, "http://127.0.0.1:5555/ask"},
+			Redirect: true, HSTS: 365 * 24 * time.Hour,
+		},
+		Origins: []Origin{{
+			Hosts: []string{"api.example.com"}, Paths: []events.Pattern{pattern("/v1/**"), pattern("/health")},
+			To: []string{"http://10.0.0.1:3000", "http://10.0.0.2:3000"}, Balance: "least-connections",
+			Health: &Health{
+				Path: "/healthz?deep=1", Host: "api.example.com", Status: events.StatusRange{Min: 204, Max: 204},
+				Every: 10 * time.Second, Timeout: 3 * time.Second, Fall: 3, Rise: 1,
+			},
+			Failures: 5, Cooldown: 30 * time.Second, Connect: 2 * time.Second, Response: 90 * time.Second, Idle: 5 * time.Minute,
+		}, {
+			Hosts: []string{"*.example.com"}, To: []string{"https://10.0.0.3:8443"}, Balance: "round-robin",
+			Failures: 3, Cooldown: 10 * time.Second, Connect: 5 * time.Second, Response: time.Minute,
+			TLS: OriginTLS{Name: "app.internal", CA: cert, Cert: cert, Key: key},
+		}, {
+			To: []string{"unix:/run/app.sock"}, Balance: "round-robin",
+			Failures: 3, Cooldown: 10 * time.Second, Connect: 5 * time.Second, Response: time.Minute,
+		}},
+		Limits: Limits{HeaderBytes: 32 << 10, Headers: 100, ReadHeader: 5 * time.Second, Idle: time.Minute, Progress: 20 * time.Second, PerIP: 50},
+		Watch:  true, ServerTiming: true,
+		AccessLog: AccessLog{Format: "json", Query: true, Omit: []string{"bytes"}, Headers: []string{"User-Agent", "Referer"}, Sample: 0.1},
+		Tracing:   Tracing{"http://127.0.0.1:4318", 0.5},
+		Shutdown:  Shutdown{5 * time.Second, time.Minute},
+	}
+	if !reflect.DeepEqual(e, want) {
+		t.Errorf("got  %+v\nwant %+v", e, want)
 	}
 }
 

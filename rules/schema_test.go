@@ -107,7 +107,8 @@ func TestSchemasAgreeWithLoad(t *testing.T) {
 	t.Setenv("REFRACT_TEST_KEY", "a-key")
 	reference, _ := unpack(t, "testdata/good/reference.txtar")
 	operations, _ := unpack(t, "testdata/good/operations.txtar")
-	for _, dir := range []string{reference, operations, site(t, ""), site(t, deciding)} {
+	edge, _ := unpack(t, "testdata/good/edge.txtar")
+	for _, dir := range []string{reference, operations, edge, site(t, ""), site(t, deciding)} {
 		load(t, dir)
 		for path, data := range yamlFiles(t, dir) {
 			schema := compiled(t, kindOf(path))
@@ -144,7 +145,7 @@ func mutants(t *testing.T, data []byte) [][]byte {
 	var all [][]byte
 	var walk func(n *yaml.Node, key string)
 	walk = func(n *yaml.Node, key string) {
-		if n.Kind == yaml.MappingNode && !slices.Contains([]string{"trait", "where", "set", "attr"}, key) {
+		if n.Kind == yaml.MappingNode && !slices.Contains([]string{"trait", "where", "set", "attr", "dns"}, key) {
 			kept := n.Content
 			n.Content = append(slices.Clone(kept), &yaml.Node{Kind: yaml.ScalarNode, Value: "zzz"}, &yaml.Node{Kind: yaml.ScalarNode, Value: "x"})
 			b, err := yaml.Marshal(&root)

@@ -62,7 +62,7 @@ func newEdge(ctx context.Context, dir string, now func() time.Time, log *slog.Lo
 	if err != nil {
 		return nil, err
 	}
-	origin, err := url.Parse(set.Edge.Origin)
+	origin, err := url.Parse(set.Edge.Servers()[0])
 	if err != nil {
 		return nil, fmt.Errorf("origin: %w", err)
 	}
@@ -206,7 +206,7 @@ func restartKeys(a, b *rules.Edge) []string {
 		changed bool
 	}{
 		{"listen", a.Listen != b.Listen},
-		{"origin", a.Origin != b.Origin},
+		{"origin", !slices.Equal(a.Servers(), b.Servers())},
 		{"admin", a.Admin != b.Admin},
 		{"token", a.Token != b.Token},
 		{"data", a.Data != b.Data},

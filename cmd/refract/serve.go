@@ -91,7 +91,7 @@ func (e *edge) listenAndServe(ctx context.Context, ready func(listen, admin net.
 	go func() { failed <- front.Serve(listen) }()
 	go func() { failed <- back.Serve(admin) }()
 	e.log.Info("serving", slog.String("listen", listen.Addr().String()), slog.String("admin", admin.Addr().String()),
-		slog.String("origin", set.Edge.Origin), slog.String("revision", set.Revision))
+		slog.String("origin", strings.Join(set.Edge.Servers(), " ")), slog.String("revision", set.Revision))
 	if ready != nil {
 		ready(listen.Addr(), admin.Addr())
 	}

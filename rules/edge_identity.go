@@ -1,0 +1,58 @@
+package rules
+
+import (
+	"fmt"
+	"net/textproto"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+var tokenSyntax = regexp.MustCompile("^[!#$%&'*+.^_`|~0-9A-Za-z-]+$") // RFC 9110, 5.6.2
+
+// read reads the identity sources. Each list that is given replaces its
+// default.
+func (id *Identity) read(v value) {
+	f, ok := v.fields("a mapping with visitor, account and traits", "visitor", "account", "traits")
+	if !ok {
+		return
+	}
+	read := func(key string, list []value, kinds ...string) []IdentitySource {
+		var all []IdentitySource
+		for _, entry := range list {
+			s, ok := entry.word(200)
+			if !ok {
+				continue
+			}
+			kind, name, named := strings.Cut(s, ":")
+			name = strings.TrimSpace(name)
+			source := IdentitySource{kind, name}
+			switch {
+			case !slices.Contains(kinds, kind):
+				entry.refuse(didYouMean(kind, kinds, ""), "%s can be read from %s, found %q", key, either(kinds), s)
+				continue
+			case kind == "first-party" && named:
+				entry.refuse("write first-party alone: its cookie has a fixed name", "first-party takes no name")
+				continue
+			case kind != "first-party" && !tokenSyntax.MatchString(name):
+				entry.refuse(fmt.Sprintf("write %s:NAME", kind), "%q names no %s", s, kind)
+				continue
+			case kind == "header":
+				source.Name = textproto.CanonicalMIMEHeaderKey(name)
+			}
+			if slices.Contains(all, source) {
+				entry.refuse("", "%q is there twice", s)
+				continue
+			}
+			all = append(all, source)
+		}
+		return all
+	}
+	if list, ok := f.get("visitor").some("sources such as cookie:NAME"); ok {
+		id.Visitor = read("visitor", list, "cookie", "header", "first-party")
+	}
+	list, _ := f.get("account").list("sources such as header:NAME")
+	id.Account = read("account", list, "cookie", "header")
+	list, _ = f.get("traits").list("sources such as header:NAME")
+	id.Traits = read("traits", list, "header")
+}
