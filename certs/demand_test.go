@@ -1,0 +1,108 @@
+package certs
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// On demand, a name gets a certificate if the list or who is asked allows it.
+func TestOnDemand(t *testing.T) {
+	t.Parallel()
+	a := startAuthority(t, authorityOptions{})
+	var asked atomic.Int64
+	var last atomic.Value
+	var down atomic.Bool
+	ask := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked.Add(1)
+		last.Store(r.URL.Query().Get("domain") + " " + r.URL.Query().Get("site"))
+		switch {
+		case down.Load():
+			w.WriteHeader(http.StatusInternalServerError)
+		case strings.HasPrefix(r.URL.Query().Get("domain"), "customer"):
+		case strings.HasPrefix(r.URL.Query().Get("domain"), "moved"):
+			http.Redirect(w, r, "/?domain=customer.demand.test", http.StatusFound)
+		default:
+			w.WriteHeader(http.StatusNotFound)
+		}
+	}))
+	defer ask.Close()
+	guard := &OnDemand{Allow: []string{"listed.demand.test", "*.apps.demand.test"}, Ask: ask.URL + "/?site=7"}
+	e := a.edge(Options{OnDemand: guard})
+
+	for _, name := range []string{"listed.demand.test", "a.apps.demand.test"} {
+		if _, err := e.handshake(name); err != nil || asked.Load() != 0 {
+			t.Errorf("%s is on the list: %v, and %d were asked", name, err, asked.Load())
+		}
+		e.obtained(t, name)
+	}
+	if _, err := e.handshake("customer.demand.test"); err != nil || last.Load() != "customer.demand.test 7" {
+		t.Errorf("a name that is allowed on asking: %v, asked for %v", err, last.Load())
+	}
+	issued := a.issued()
+	if issued != 3 {
+		t.Errorf("%d certificates were issued for three names", issued)
+	}
+	for _, name := range []string{"stranger.demand.test", "a.b.apps.demand.test", "moved.demand.test", "x" + strings.Repeat(".demand", 36)} {
+		_, err := e.handshake(name)
+		wantAlert(t, err, "unrecognized name")
+	}
+	down.Store(true)
+	_, err := e.handshake("customer-2.demand.test")
+	wantAlert(t, err, "unrecognized name")
+	if !strings.Contains(e.log.String(), `"msg":"whether a certificate may be obtained can't be asked"`) {
+		t.Error("the log does not say that nobody could be asked")
+	}
+	if a.issued() != issued {
+		t.Errorf("%d certificates were issued for names that are not allowed", a.issued()-issued)
+	}
+	e.close()
+
+	// What has a certificate is served although nobody can be asked.
+	again := a.edge(Options{OnDemand: guard, Dir: e.opts.Dir})
+	if _, err := again.handshake("customer.demand.test"); err != nil {
+		t.Errorf("a name that was allowed, while nobody can be asked: %v", err)
+	}
+	if a.issued() != issued {
+		t.Error("it was issued anew")
+	}
+}
+
+// A name that the CA refuses is not tried again at every handshake.
+func TestOnDemandPace(t *testing.T) {
+	t.Parallel()
+	a := startAuthority(t, authorityOptions{})
+	a.stop()
+	e := a.edge(Options{OnDemand: &OnDemand{Allow: []string{"*.pace.test"}}})
+	e.tries.retry, e.tries.most = time.Hour, time.Hour
+	for range 3 {
+		_, err := e.handshake("shop.pace.test")
+		wantAlert(t, err, "internal error")
+	}
+	if ev := e.next(t); ev.Err == nil || ev.Name != "shop.pace.test" {
+		t.Errorf("got the event %+v", ev)
+	}
+	a.start()
+	_, err := e.handshake("shop.pace.test")
+	wantAlert(t, err, "internal error")
+	if e.close(); len(e.events) != 0 || a.issued() != 0 {
+		t.Errorf("%d more tries were made, %d certificates issued", len(e.events), a.issued())
+	}
+}
+
+// An on-demand certificate is renewed by the handshakes that use it.
+func TestOnDemandRenewal(t *testing.T) {
+	t.Parallel()
+	a := startAuthority(t, shortLived)
+	a.pace.check = 4 * time.Second
+	const host = "shop.ondemand-renewal.test"
+	e := a.edge(Options{OnDemand: &OnDemand{Allow: []string{host}}})
+	first, err := e.handshake(host)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e.replaced(t, first)
+}
