@@ -69,6 +69,13 @@ func TestOnDemand(t *testing.T) {
 	if a.issued() != issued {
 		t.Error("it was issued anew")
 	}
+	// One that is taken off the list is served no more.
+	again.reload(t, func(o *Options) { o.OnDemand = &OnDemand{Allow: []string{"listed.demand.test"}} })
+	_, err = again.handshake("customer.demand.test")
+	wantAlert(t, err, "unrecognized name")
+	if _, err := again.handshake("listed.demand.test"); err != nil || a.issued() != issued {
+		t.Errorf("the one that is on it: %v, and %d were issued", err, a.issued()-issued)
+	}
 }
 
 // A name that the CA refuses is not tried again at every handshake.

@@ -59,7 +59,7 @@ func (m *Manager) certificate(hello *tls.ClientHelloInfo) (*tls.Certificate, err
 			err = last
 		}
 		return nil, fmt.Errorf("no certificate for %s yet: %w", name, err)
-	case s.guard != nil:
+	case s.guard != nil && (s.guard.ask != nil || s.guard.lists(name)): // also if there is a certificate from before
 		return m.onDemand(hello, name)
 	}
 	return nil, nil
@@ -156,13 +156,15 @@ func newGuard(o *OnDemand) (*guard, error) {
 	return g, nil
 }
 
+func (g *guard) lists(name string) bool { return g.allow[name] || g.allow[wildcard(name)] }
+
 // check returns nil if the name is allowed, and errRefused if it is not; any
 // other error is that nobody could say.
 func (g *guard) check(ctx context.Context, name string) error {
 	if err := checkName(name); err != nil {
 		return fmt.Errorf("%w: %w", errRefused, err)
 	}
-	if g.allow[name] || g.allow[wildcard(name)] {
+	if g.lists(name) {
 		return nil
 	}
 	if g.ask == nil {
