@@ -1,0 +1,124 @@
+package front
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"runtime"
+	"strings"
+	"testing"
+)
+
+// BenchmarkGet is 1 KB over one keep-alive connection, the client's part
+// included: with Server, and with Go's server alone.
+func BenchmarkGet(b *testing.B) {
+	page := []byte(strings.Repeat("x", 1024))
+	handler := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		h := w.Header()
+		h["Content-Type"] = []string{"text/plain"}
+		_, _ = w.Write(page)
+	})
+	request := []byte("GET /projects/7/settings HTTP/1.1\r\nHost: app.example.com\r\nUser-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/20100101 Firefox/145.0\r\n" +
+		"Accept: text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8\r\nAccept-Language: en-GB,en;q=0.5\r\nAccept-Encoding: gzip, deflate, br, zstd\r\n" +
+		"Connection: keep-alive\r\nCookie: session=0123456789abcdef0123456789abcdef; ajs_anonymous_id=01234567-89ab-cdef-0123-456789abcdef\r\nUpgrade-Insecure-Requests: 1\r\n" +
+		"Sec-Fetch-Dest: document\r\nSec-Fetch-Mode: navigate\r\nSec-Fetch-Site: none\r\nSec-Fetch-User: ?1\r\nPriority: u=0, i\r\n\r\n")
+	for _, guarded := range []bool{false, true} {
+		b.Run(fmt.Sprintf("guard=%v", guarded), func(b *testing.B) {
+			l, err := net.Listen("tcp", "127.0.0.1:0")
+			if err != nil {
+				b.Fatal(err)
+			}
+			if guarded {
+				s := &Server{Log: quiet(), Handler: handler}
+				s.Use(Settings{Limits: limits})
+				go func() { _ = s.Serve(l, nil, nil) }()
+				defer s.Close()
+			} else {
+				s := &http.Server{Handler: handler, ReadHeaderTimeout: limits.ReadHeader, IdleTimeout: limits.Idle}
+				go func() { _ = s.Serve(l) }()
+				defer s.Close()
+			}
+			c, err := net.Dial("tcp", l.Addr().String())
+			if err != nil {
+				b.Fatal(err)
+			}
+			defer c.Close()
+			r := bufio.NewReader(c)
+			exchange := func() {
+				if _, err := c.Write(request); err != nil {
+					b.Fatal(err)
+				}
+				for {
+					line, err := r.ReadSlice('\n')
+					if err != nil {
+						b.Fatal(err)
+					}
+					if len(line) == 2 {
+						break
+					}
+				}
+				if _, err := r.Discard(len(page)); err != nil {
+					b.Fatal(err)
+				}
+			}
+			exchange()
+			b.ReportAllocs()
+			for b.Loop() {
+				exchange()
+			}
+		})
+	}
+}
+
+// BenchmarkScan is the guard's own work on the head of BenchmarkGet's size.
+func BenchmarkScan(b *testing.B) {
+	head := []byte("GET /projects/7/settings HTTP/1.1\r\nHost: app.example.com\r\n" + strings.Repeat("Accept-Language: en-GB,en;q=0.5,de;q=0.3,fr;q=0.2\r\n", 12) + "\r\n")
+	b.SetBytes(int64(len(head)))
+	b.ReportAllocs()
+	for b.Loop() {
+		var s scanner
+		if n, r := s.next(head, &limits); n != len(head) || r != nil {
+			b.Fatal(n, r)
+		}
+	}
+}
+
+// BenchmarkIdle holds keep-alive connections that have had one answer: MB, both
+// ends of the connections included, which are in this process.
+func BenchmarkIdle(b *testing.B) {
+	const n = 10_000
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		b.Fatal(err)
+	}
+	s := &Server{Log: quiet(), Handler: http.HandlerFunc(hello)}
+	s.Use(Settings{Limits: limits})
+	go func() { _ = s.Serve(l, nil, nil) }()
+	defer s.Close()
+	var before, after runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	for b.Loop() {
+		conns := make([]net.Conn, n)
+		answer := make([]byte, 512)
+		for i := range conns {
+			if conns[i], err = net.Dial("tcp", l.Addr().String()); err != nil {
+				b.Fatal(err)
+			}
+			_, _ = io.WriteString(conns[i], get)
+			if _, err := conns[i].Read(answer); err != nil {
+				b.Fatal(err)
+			}
+		}
+		runtime.GC()
+		runtime.ReadMemStats(&after)
+		used := func(m *runtime.MemStats) float64 { return float64(m.HeapInuse+m.StackInuse) / (1 << 20) }
+		b.ReportMetric(used(&after)-used(&before), "MB")
+		b.ReportMetric(float64(s.Connections()), "conns")
+		for _, c := range conns {
+			_ = c.Close()
+		}
+	}
+}
