@@ -22,9 +22,10 @@ const rooms = `
 	events, rules < outcomes;
 	segments, rules, outcomes < store;
 	rewrite, rewrite/coding, rules, events < proxy;
+	rules < proxy/front;
 	rules, outcomes, store < console;
 	demo/planner < demo;
-	console, proxy, store, outcomes, events/segment, certs, demo < cmd/refract;
+	console, proxy, store, outcomes, events/segment, certs, demo, proxy/front < cmd/refract;
 `
 
 // owners says which room alone may import a package, outside its tests.
@@ -45,7 +46,9 @@ var owners = map[string][]string{
 	"go.uber.org/zap":                {"certs"},
 	"github.com/prometheus":          {"cmd/refract"},
 	"github.com/spf13/cobra":         {"cmd/refract"},
-	"net/http":                       {"proxy", "console", "events/segment", "certs", "demo", "demo/planner", "cmd/refract"},
+	"net/http":                       {"proxy", "console", "events/segment", "certs", "demo", "demo/planner", "cmd/refract", "proxy/front"},
+	"github.com/quic-go/quic-go":     {"proxy/front"},
+	"github.com/pires/go-proxyproto": {"proxy/front"},
 }
 
 const module = "github.com/seed14307185/refract/"

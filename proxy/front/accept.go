@@ -62,9 +62,9 @@ func (s *Server) take(raw net.Conn, secure *tls.Config) {
 		return
 	}
 	peer := address(raw.RemoteAddr())
-	behind := slices.ContainsFunc(gen.ProxyProtocol, func(p netip.Prefix) bool { return p.Contains(peer) })
+	behind := among(gen.ProxyProtocol, peer)
 	switch {
-	case !behind && !s.enter(c, peer):
+	case !behind && !s.enter(gen, c, peer):
 		s.turnAway(c, secure, ReasonPerIP)
 	case !behind && secure == nil:
 		gen.handed.put(newGuard(c, c))
@@ -84,7 +84,7 @@ func (s *Server) prepare(gen *generation, c *conn, behind bool, secure *tls.Conf
 		}
 		_ = p.SetReadDeadline(time.Time{}) // a connection that is broken tells when it is read
 		c.Conn = p
-		if !s.enter(c, address(p.RemoteAddr())) {
+		if !s.enter(gen, c, address(p.RemoteAddr())) {
 			s.turnAway(c, secure, ReasonPerIP)
 			return
 		}
@@ -136,12 +136,24 @@ func newGuard(c *conn, over net.Conn) *guard {
 }
 
 // enter counts c for its peer, if that may have one more.
-func (s *Server) enter(c *conn, peer netip.Addr) bool {
-	if !s.peers.enter(peer, c.limits.PerIP) {
+func (s *Server) enter(gen *generation, c *conn, peer netip.Addr) bool {
+	if !s.peers.enter(peer, gen.perIP(peer)) {
 		return false
 	}
 	c.peer = peer
 	return true
+}
+
+// perIP is how many connections peer may have; 0: no limit.
+func (gen *generation) perIP(peer netip.Addr) int {
+	if among(gen.TrustedProxies, peer) {
+		return 0
+	}
+	return gen.Limits.PerIP
+}
+
+func among(networks []netip.Prefix, a netip.Addr) bool {
+	return slices.ContainsFunc(networks, func(p netip.Prefix) bool { return p.Contains(a) })
 }
 
 // leave takes a connection off the counts. peer is invalid if it never got as

@@ -67,6 +67,8 @@ type Settings struct {
 	// ProxyProtocol are the peers whose connections must begin with a PROXY
 	// header, version 1 or 2. Anyone else's is no such thing.
 	ProxyProtocol []netip.Prefix
+	// TrustedProxies speak for many clients: Limits.PerIP is not for them.
+	TrustedProxies []netip.Prefix
 	// HSTS is the max-age of Strict-Transport-Security, in answers over TLS that
 	// have none; 0: not sent.
 	HSTS time.Duration

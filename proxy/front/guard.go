@@ -245,19 +245,21 @@ func (g *guard) peek() (int, error) {
 	return 0, err
 }
 
-// failed is a read that brought nothing: the client's silence, if it was
-// guard that set the deadline.
+// failed is a read that brought nothing: the client's silence, if a deadline
+// is why. Of a head it is so in any case: net/http breaks off reads only while
+// it answers, and has the same deadline for the first one.
 func (g *guard) failed(err error) error {
-	if !errors.Is(err, os.ErrDeadlineExceeded) || g.own.IsZero() || time.Now().Before(g.own) {
-		return err
-	}
-	if len(g.held) > 0 && g.scan.phase == inHead {
+	switch {
+	case !errors.Is(err, os.ErrDeadlineExceeded):
+	case len(g.held) > 0 && g.scan.phase == inHead:
 		g.answer(&Refusal{http.StatusRequestTimeout, "the header took too long"}, ReasonHeader)
 		return g.err
+	case !g.own.IsZero() && !time.Now().Before(g.own):
+		g.server.refused(ReasonProgress)
+		g.err = &Refusal{http.StatusRequestTimeout, "the body took too long"}
+		return g.err
 	}
-	g.server.refused(ReasonProgress)
-	g.err = &Refusal{http.StatusRequestTimeout, "the body took too long"}
-	return g.err
+	return err
 }
 
 // refuse ends what is read from the client: with an answer, where none is

@@ -79,7 +79,7 @@ func (s *Server) serveQUIC(c *quic.Conn) {
 		return
 	}
 	peer := address(c.RemoteAddr())
-	if !s.peers.enter(peer, limits.PerIP) {
+	if !s.peers.enter(peer, gen.perIP(peer)) {
 		s.open.Add(-1)
 		s.refused(ReasonPerIP)
 		_ = c.CloseWithError(quic.ApplicationErrorCode(http3.ErrCodeExcessiveLoad), "")

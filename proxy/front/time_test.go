@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/netip"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -15,6 +16,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/seed14307185/refract/rules"
 )
 
 // from is a connection of a client at an address.
@@ -146,6 +149,25 @@ func TestSlowHeads(t *testing.T) {
 		time.Sleep(time.Second) // of the bubble's clock: the last bytes are refused
 		if got := b.reasons(); got != strings.TrimSpace(strings.Repeat("header ", 50)) {
 			t.Errorf("refused: %s", got)
+		}
+	})
+}
+
+// TestContinue has a body that is sent only once it is asked for.
+func TestContinue(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := serveBubble(t, &Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			_, _ = io.Copy(w, r.Body)
+		})}, Settings{Limits: limits})
+		c := b.dial(t, b.plain, "192.0.2.1")
+		if got := answer(t, c, "POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n"); got != "100 " {
+			t.Fatal(got)
+		}
+		if got := answer(t, c, "hello"); got != "200 hello" {
+			t.Error(got)
+		}
+		if got := answer(t, c, get); got != "200 " {
+			t.Error(got)
 		}
 	})
 }
@@ -344,7 +366,8 @@ func TestConnectionLimits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := limits
 		l.Connections, l.PerIP = 4, 2
-		b := serveBubble(t, &Server{Handler: http.HandlerFunc(hello)}, Settings{Limits: l})
+		trusted := []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}
+		b := serveBubble(t, &Server{Handler: http.HandlerFunc(hello)}, Settings{Limits: l, TrustedProxies: trusted})
 		open := func(addr, want string) net.Conn {
 			t.Helper()
 			c := b.dial(t, b.plain, addr)
@@ -386,10 +409,14 @@ func TestConnectionLimits(t *testing.T) {
 		synctest.Wait()
 		// A reload changes what is accepted, and no connection.
 		l.PerIP = 1
-		b.Use(Settings{Limits: l})
+		b.Use(Settings{Limits: l, TrustedProxies: trusted})
 		open("192.0.2.1", "503")
-		open("198.51.100.1", "200")
-		if n := b.Connections(); n != 4 {
+		b.Use(Settings{TrustedProxies: trusted, Limits: rules.Limits{
+			HeaderBytes: l.HeaderBytes, Headers: l.Headers, ReadHeader: l.ReadHeader, Idle: l.Idle, Progress: l.Progress, PerIP: 1,
+		}})
+		open("10.0.0.1", "200") // speaks for others
+		open("10.0.0.1", "200")
+		if n := b.Connections(); n != 5 {
 			t.Errorf("%d connections are open", n)
 		}
 	})

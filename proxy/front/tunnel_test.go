@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
+	"net/netip"
 	"net/url"
 	"testing"
 	"time"
@@ -43,12 +44,16 @@ func TestTunnel(t *testing.T) {
 		var c interface {
 			net.Conn
 			CloseWrite() error
-		} = dial(t, e.plain).(*net.TCPConn)
-		if secure {
-			if c, err = tls.Dial("tcp", e.secure, e.client); err != nil {
-				t.Fatal(err)
-			}
 		}
+		if secure {
+			c, err = tls.Dial("tcp", e.secure, e.client)
+		} else {
+			c, err = net.DialTCP("tcp", nil, net.TCPAddrFromAddrPort(netip.MustParseAddrPort(e.plain)))
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
 		// What is no HTTP follows before the answer; nobody but the origin may judge it.
 		const early = "\x81\x05early\n\x00\r"
 		if _, err := io.WriteString(c, getUpgraded+early); err != nil {
