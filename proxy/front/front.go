@@ -50,6 +50,7 @@ type Server struct {
 	peers   peers
 	tunnels tunnels
 	altSvc  atomic.Pointer[string]
+	streams atomic.Int64 // requests of HTTP/3 in flight
 
 	mu        sync.Mutex
 	servers   []*servers
@@ -237,7 +238,13 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	errs := make(chan error, 2*len(all))
 	for _, n := range all {
 		go func() { errs <- n.http.Shutdown(ctx) }()
-		go func() { errs <- n.h3.Shutdown(ctx) }()
+		go func() {
+			err := n.h3.Shutdown(ctx)
+			if s.streams.Load() == 0 {
+				err = nil // a client that keeps its connection, and asks for nothing
+			}
+			errs <- err
+		}()
 	}
 	var err error
 	for range 2 * len(all) {

@@ -277,3 +277,24 @@ func TestShutdown(t *testing.T) {
 		})
 	}
 }
+
+// TestShutdownIdle has a client of HTTP/3 that keeps its connection until the
+// deadline: that is nothing to be told of.
+func TestShutdownIdle(t *testing.T) {
+	s := &Server{Log: quiet(), TLS: certificate(t), Handler: http.HandlerFunc(hello)}
+	e := start(t, s, Settings{Limits: limits})
+	rt := &http3.Transport{TLSClientConfig: e.client}
+	defer rt.Close()
+	resp, err := (&http.Client{Transport: rt}).Get("https://" + e.secure)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.Copy(io.Discard, resp.Body); err != nil {
+		t.Fatal(err)
+	}
+	over, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := s.Shutdown(over); err != nil {
+		t.Error(err)
+	}
+}

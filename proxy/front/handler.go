@@ -10,6 +10,10 @@ import (
 // serve is the handler of all servers: it answers what is not served, takes
 // off what could be mistaken for the edge's own words, and hands on the rest.
 func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
+	if r.ProtoMajor == 3 {
+		s.streams.Add(1)
+		defer s.streams.Add(-1)
+	}
 	gen := s.live.Load()
 	switch {
 	case r.Method == http.MethodConnect || r.Method == http.MethodTrace:
