@@ -282,7 +282,8 @@ func TestSlowRead(t *testing.T) {
 	}
 }
 
-// upgrade takes the connection over, and sends back what it gets.
+// upgrade takes the connection over, and sends back what it gets. It ends with
+// the request's context, as a proxy does whose origin says nothing.
 func upgrade(w http.ResponseWriter, r *http.Request) {
 	c, _, err := http.NewResponseController(w).Hijack()
 	if err != nil {
@@ -291,6 +292,7 @@ func upgrade(w http.ResponseWriter, r *http.Request) {
 	defer c.Close()
 	_, _ = io.WriteString(c, "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n")
 	_, _ = io.Copy(c, c)
+	<-r.Context().Done()
 }
 
 const getUpgraded = "GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n"
