@@ -14,7 +14,7 @@ import (
 type Entry struct {
 	Seq      uint64    `json:"seq"`
 	At       time.Time `json:"at"`
-	Kind     string    `json:"kind"` // load, rollback, resume
+	Kind     string    `json:"kind"` // load, rollback, resume, off, on
 	Revision string    `json:"revision,omitempty"`
 	Rule     string    `json:"rule,omitempty"`
 	Version  string    `json:"version,omitempty"`
@@ -35,6 +35,12 @@ func (w *writer) note(e Entry) error {
 		return w.broken(fmt.Errorf("ledger: %w", err))
 	}
 	return w.g.batch.Set(seqKey(keyLedger, e.Seq), b, nil)
+}
+
+// Note puts an entry on record that the store knows nothing of, such as "off",
+// and returns when it is on disk. Seq and At are filled in.
+func (s *Store) Note(ctx context.Context, e Entry) error {
+	return s.do(ctx, func(w *writer) error { return w.note(e) })
 }
 
 // Ledger returns the last entries, at most n, oldest first.

@@ -56,6 +56,9 @@ const (
 	retainEvery = time.Minute
 )
 
+// ErrLocked is returned by Open while another process has the store open.
+var ErrLocked = errors.New("another process has the store open")
+
 // ErrUnavailable is returned by everything that would have to write while the
 // store can't.
 var ErrUnavailable = errors.New("the store takes no writes")
@@ -195,7 +198,7 @@ func openError(dir string, err error) error {
 	case errors.Is(err, fs.ErrPermission):
 		return fmt.Errorf("%s: %w\nhint: the data directory must be writable by the user that runs refract", dir, err)
 	case isLocked(err):
-		return fmt.Errorf("%s: another process has the store open: %w\nhint: stop the other refract, or give this one its own `data:` directory", dir, err)
+		return fmt.Errorf("%s: %w: %w\nhint: stop the other refract, or give this one its own `data:` directory", dir, ErrLocked, err)
 	}
 	return fmt.Errorf("%s: the store can't be opened: %w\n"+
 		"hint: restore the directory from a backup; or move it away (mv %s %s.damaged) and start with an empty store: "+
