@@ -9,6 +9,7 @@ import (
 	"errors"
 	"net"
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
 
@@ -16,27 +17,53 @@ import (
 	"github.com/seed14307185/refract/store"
 )
 
-// Console serves the admin API. Set the fields, all required but Token, then
-// use Handler.
+// Console serves the admin API. Set the fields, all required, then use Handler.
 type Console struct {
-	Store   *store.Store
-	Loaded  func() *rules.Set // the last good load, with what is stopped
-	Live    func() *rules.Set // what requests are served under
-	Ready   func() error
-	Reload  func(context.Context) (changed bool, err error)
-	Resume  func(ctx context.Context, rule, who, why string) error
-	Metrics http.Handler
-	Now     func() time.Time
-	// Token, if set, must come with every write, as a bearer token.
-	Token string
+	Store  *store.Store
+	Loaded func() *rules.Set // the last good load, with what is stopped
+	Live   func() *rules.Set // what requests are served under
+	Checks []Check           // what readiness depends on
+	// Reload loads the site directory, unless expected, if it is not nil, says
+	// that the loaded revision is not the one to be replaced: then its error is
+	// an OtherRevision.
+	Reload   func(ctx context.Context, expected func(revision string) bool) (Reloaded, error)
+	Rollback func(ctx context.Context, rule, who, why string) error
+	Resume   func(ctx context.Context, rule, who, why string) error
+	Turn     func(off bool, by Change) // treatment off and on, without a rollback
+	Switches func() []Switch           // what keeps rules off
+	KillFile string                    // whose being there keeps every rule off
+	Metrics  http.Handler
+	Now      func() time.Time
+	// Token returns what must come with every write, as a bearer token; empty:
+	// nothing.
+	Token func() string
+}
+
+// Check is one condition of being ready for traffic.
+type Check struct {
+	Name string
+	// Look returns something to know about it, or nothing, and why it does not
+	// hold, or nil.
+	Look func() (detail string, err error)
 }
 
 // Failure is the body of every answer that is not a success.
 type Failure struct {
-	Error string `json:"error"`
+	Error    string    `json:"error"`
+	Problems []Problem `json:"problems,omitempty"` // of a site directory that is refused
 }
 
-// Change is the body of a rollback or resume: who asks for it, and why.
+// Problem is one thing wrong with a site directory.
+type Problem struct {
+	File    string `json:"file"`
+	Line    int    `json:"line,omitempty"`
+	Column  int    `json:"column,omitempty"`
+	Message string `json:"message"`
+	Hint    string `json:"hint,omitempty"`
+}
+
+// Change is the body of a rollback, a resume, an off or an on: who asks for it,
+// and why.
 type Change struct {
 	Who string `json:"who"`
 	Why string `json:"why"`
@@ -44,8 +71,25 @@ type Change struct {
 
 // Reloaded is the answer to a reload.
 type Reloaded struct {
-	Revision string `json:"revision"`
-	Changed  bool   `json:"changed"`
+	Revision string   `json:"revision"` // that is live now
+	Before   string   `json:"before"`   // and that was
+	Changed  bool     `json:"changed"`
+	Warnings []string `json:"warnings"`
+	Restart  []string `json:"restart"` // keys whose new values take effect at the next start
+}
+
+// OtherRevision says that the live revision is not the one that was to be
+// replaced.
+type OtherRevision struct{ Revision string }
+
+func (e *OtherRevision) Error() string {
+	return "revision " + e.Revision + " is live, which is another than you expect: nothing was changed\nhint: refract status says what is live now"
+}
+
+// Switched is the answer to an off or an on.
+type Switched struct {
+	Off      bool     `json:"off"`
+	Switches []Switch `json:"switches"`
 }
 
 // maxBody bounds the body of a request.
@@ -55,20 +99,20 @@ const maxBody = 64 << 10
 func (c *Console) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { text(w, http.StatusOK, "ok") })
-	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
-		if err := c.Ready(); err != nil {
-			text(w, http.StatusServiceUnavailable, err.Error())
-			return
-		}
-		text(w, http.StatusOK, "ok")
-	})
+	mux.HandleFunc("GET /readyz", c.readyz)
 	mux.Handle("GET /metrics", c.Metrics)
 	mux.HandleFunc("GET /{$}", c.page)
-	mux.HandleFunc("GET /api/status", func(w http.ResponseWriter, _ *http.Request) { reply(w, c.status()) })
+	mux.HandleFunc("GET /api/status", func(w http.ResponseWriter, _ *http.Request) {
+		st := c.status()
+		w.Header().Set("ETag", strconv.Quote(st.Revision)) // of what a reload replaces
+		reply(w, st)
+	})
 	mux.HandleFunc("GET /api/rules/{rule}", c.rule)
 	mux.HandleFunc("GET /api/ledger", c.ledger)
 	mux.HandleFunc("GET /api/explain", c.explain)
 	mux.HandleFunc("POST /api/reload", c.write(c.reload))
+	mux.HandleFunc("POST /api/off", c.write(c.turn(true)))
+	mux.HandleFunc("POST /api/on", c.write(c.turn(false)))
 	mux.HandleFunc("POST /api/rules/{rule}/rollback", c.write(c.rollback))
 	mux.HandleFunc("POST /api/rules/{rule}/resume", c.write(c.resume))
 	// A page that the operator's browser has open must not speak for them.
@@ -96,14 +140,15 @@ const UnixHost = "refract.sock"
 
 // authorised says whether the request shows the token.
 func (c *Console) authorised(r *http.Request) bool {
-	token, _ := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
-	return c.Token != "" && subtle.ConstantTimeCompare([]byte(token), []byte(c.Token)) == 1
+	shown, _ := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+	token := c.Token()
+	return token != "" && subtle.ConstantTimeCompare([]byte(shown), []byte(token)) == 1
 }
 
 // write lets through who may change something.
 func (c *Console) write(next http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		if c.Token != "" && !c.authorised(r) {
+		if c.Token() != "" && !c.authorised(r) {
 			w.Header().Set("WWW-Authenticate", "Bearer")
 			fail(w, http.StatusUnauthorized, errors.New("a token is needed: Authorization: Bearer TOKEN"))
 			return
@@ -132,22 +177,9 @@ func (c *Console) ledger(w http.ResponseWriter, r *http.Request) {
 	reply(w, list)
 }
 
-func (c *Console) reload(w http.ResponseWriter, r *http.Request) {
-	changed, err := c.Reload(r.Context())
-	var problems rules.Problems
-	switch {
-	case errors.As(err, &problems):
-		fail(w, http.StatusUnprocessableEntity, err)
-	case err != nil:
-		fail(w, http.StatusServiceUnavailable, err)
-	default:
-		reply(w, Reloaded{Revision: c.Loaded().Revision, Changed: changed})
-	}
-}
-
 func (c *Console) rollback(w http.ResponseWriter, r *http.Request) {
 	c.change(w, r, func(ctx context.Context, rule string, by Change) error {
-		return c.Store.Rollback(ctx, rule, store.ByPerson, by.Who, by.Why)
+		return c.Rollback(ctx, rule, by.Who, by.Why)
 	})
 }
 
@@ -158,12 +190,9 @@ func (c *Console) resume(w http.ResponseWriter, r *http.Request) {
 }
 
 func (c *Console) change(w http.ResponseWriter, r *http.Request, do func(context.Context, string, Change) error) {
-	var by Change
-	if r.ContentLength != 0 {
-		if err := json.NewDecoder(r.Body).Decode(&by); err != nil {
-			fail(w, http.StatusBadRequest, err)
-			return
-		}
+	by, ok := whoAsks(w, r)
+	if !ok {
+		return
 	}
 	err := do(r.Context(), r.PathValue("rule"), by)
 	switch {
@@ -175,6 +204,31 @@ func (c *Console) change(w http.ResponseWriter, r *http.Request, do func(context
 		fail(w, http.StatusServiceUnavailable, err)
 	default:
 		c.rule(w, r)
+	}
+}
+
+// whoAsks reads the body of a change, which may be empty. If it can't, it has
+// answered.
+func whoAsks(w http.ResponseWriter, r *http.Request) (by Change, ok bool) {
+	if r.ContentLength != 0 {
+		if err := json.NewDecoder(r.Body).Decode(&by); err != nil {
+			fail(w, http.StatusBadRequest, err)
+			return by, false
+		}
+	}
+	return by, true
+}
+
+// turn turns treatment off or on. What else keeps it off is in the answer.
+func (c *Console) turn(off bool) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		by, ok := whoAsks(w, r)
+		if !ok {
+			return
+		}
+		c.Turn(off, by)
+		st := c.status()
+		reply(w, Switched{st.Off, st.Switches})
 	}
 }
 
@@ -191,8 +245,16 @@ func reply(w http.ResponseWriter, v any) {
 
 func fail(w http.ResponseWriter, status int, err error) {
 	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(Failure{Error: err.Error()})
+	f := Failure{Error: err.Error()}
+	var problems rules.Problems
+	if errors.As(err, &problems) {
+		for _, p := range problems {
+			f.Problems = append(f.Problems, Problem(p))
+		}
+	}
+	_ = json.NewEncoder(w).Encode(f)
 }
 
 func text(w http.ResponseWriter, status int, s string) {

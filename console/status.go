@@ -11,11 +11,24 @@ import (
 // Status is what is live. It is the answer of GET /api/status.
 type Status struct {
 	Revision string        `json:"revision"`
-	Off      bool          `json:"off"`
-	Ready    string        `json:"ready"` // "ok", or why not
+	Off      bool          `json:"off"` // every rule, by refract.yaml or a switch
+	Switches []Switch      `json:"switches,omitempty"`
+	KillFile string        `json:"kill_file"` // whose being there keeps every rule off, FILE.RULE one of them
+	Ready    string        `json:"ready"`     // "ok", or why not
 	Warming  []string      `json:"warming,omitempty"`
 	Rules    []RuleStatus  `json:"rules"`
 	Store    StoreCounters `json:"store"`
+}
+
+// Switch keeps rules from being served without being a rollback on record.
+// Whatever By names turns them on again.
+type Switch struct {
+	By    string    `json:"by"`             // kill-file, signal or api
+	Rule  string    `json:"rule,omitempty"` // empty: every rule
+	File  string    `json:"file,omitempty"` // of a kill file
+	Since time.Time `json:"since"`
+	Who   string    `json:"who,omitempty"`
+	Why   string    `json:"why,omitempty"`
 }
 
 // StoreCounters are the store's counters since the process started.
@@ -49,15 +62,21 @@ type RuleStatus struct {
 // status makes the status of the set as it was loaded, whatever is stopped.
 func (c *Console) status() Status {
 	set := c.Loaded()
-	st := Status{Revision: set.Revision, Off: set.Edge.Off, Ready: "ok", Warming: c.Store.Warming(), Rules: []RuleStatus{}}
-	if err := c.Ready(); err != nil {
+	st := Status{Revision: set.Revision, Off: set.Edge.Off, Switches: c.Switches(), KillFile: c.KillFile,
+		Ready: "ok", Warming: c.Store.Warming(), Rules: []RuleStatus{}}
+	for _, s := range st.Switches {
+		st.Off = st.Off || s.Rule == ""
+	}
+	if err := c.ready(); err != nil {
 		st.Ready = err.Error()
 	}
 	n := c.Store.Counters()
 	st.Store = StoreCounters(n)
 	standings := c.Store.Standings()
 	for _, r := range set.Rules {
-		st.Rules = append(st.Rules, ruleStatus(r, set, standings[r.Name], st.Warming, c.Now()))
+		rs := ruleStatus(r, set, standings[r.Name], st.Warming, c.Now())
+		rs.State, rs.Cause = switched(r.Name, st.Switches, rs.State, rs.Cause)
+		st.Rules = append(st.Rules, rs)
 	}
 	return st
 }
@@ -95,6 +114,16 @@ func state(r *rules.Rule, set *rules.Set, s store.Standing, warming []string, no
 		}
 	}
 	return "live", ""
+}
+
+// switched is the state of a rule that would be served, with the switches.
+func switched(rule string, switches []Switch, state, cause string) (string, string) {
+	for _, s := range switches {
+		if state == "live" && (s.Rule == "" || s.Rule == rule) {
+			return "off", s.By
+		}
+	}
+	return state, cause
 }
 
 func add(to *outcomes.Counts, c outcomes.Counts) {

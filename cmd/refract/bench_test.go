@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"fmt"
 	"io"
 	"net"
@@ -195,14 +196,15 @@ func cpuTime(b *testing.B, pid int) time.Duration {
 type child struct {
 	addr string
 	pid  int
+	kill func() // kill -9
 }
 
 // startChild starts a part of TestMain. It ends when its standard input does,
-// so it never outlives the benchmark.
-func startChild(b *testing.B, part, origin string) child {
+// so it never outlives the test.
+func startChild(b testing.TB, part, origin string, env ...string) child {
 	b.Helper()
 	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), "REFRACT_TEST_MAIN="+part, "REFRACT_TEST_ORIGIN="+origin)
+	cmd.Env = append(append(os.Environ(), "REFRACT_TEST_MAIN="+part, "REFRACT_TEST_ORIGIN="+origin), env...)
 	cmd.Stderr = os.Stderr
 	stdin, err := cmd.StdinPipe()
 	if err != nil {
@@ -217,6 +219,9 @@ func startChild(b *testing.B, part, origin string) child {
 	}
 	b.Cleanup(func() {
 		stdin.Close()
+		if cmd.ProcessState != nil {
+			return // killed
+		}
 		if err := cmd.Wait(); err != nil {
 			b.Error(err)
 		}
@@ -225,7 +230,21 @@ func startChild(b *testing.B, part, origin string) child {
 	if _, err := fmt.Fscanln(stdout, &addr); err != nil {
 		b.Fatalf("%s does not start: %v", part, err)
 	}
-	return child{addr, cmd.Process.Pid}
+	return child{addr, cmd.Process.Pid, func() {
+		_ = cmd.Process.Kill() // it may have ended by itself
+		_ = cmd.Wait()         // of a kill
+	}}
+}
+
+// smallOrigin is an origin with a page that is one write.
+func smallOrigin() int {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /reports", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/html; charset=utf-8")
+		io.WriteString(w, reportsPage)
+	})
+	mux.HandleFunc("POST /reports/{id}/export", func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "csv") })
+	return serveUntilEOF(mux)
 }
 
 // benchOrigin is an origin that costs next to nothing.
@@ -263,7 +282,7 @@ func (p *bareBuffers) Get() []byte {
 func (p *bareBuffers) Put(v []byte) { p.pool.Put((*[32 << 10]byte)(v)) }
 
 func serveUntilEOF(h http.Handler) int {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := net.Listen("tcp", cmp.Or(os.Getenv("REFRACT_TEST_LISTEN"), "127.0.0.1:0"))
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1

@@ -14,7 +14,6 @@ import (
 	"os"
 	"os/user"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -52,7 +51,8 @@ func (c *adminClient) resolve() {
 }
 
 // call asks the admin API and decodes its answer into out, unless that is nil.
-func (c *adminClient) call(ctx context.Context, method, path string, in, out any) error {
+// header is names and values of further headers, in turn.
+func (c *adminClient) call(ctx context.Context, method, path string, in, out any, header ...string) error {
 	c.resolve()
 	host, transport := c.address, &http.Transport{}
 	if socket, ok := strings.CutPrefix(c.address, "unix:"); ok {
@@ -79,6 +79,9 @@ func (c *adminClient) call(ctx context.Context, method, path string, in, out any
 	if c.token != "" {
 		req.Header.Set("Authorization", "Bearer "+c.token)
 	}
+	for i := 0; i+1 < len(header); i += 2 {
+		req.Header.Set(header[i], header[i+1])
+	}
 	client := &http.Client{Transport: transport, Timeout: adminTimeout}
 	resp, err := client.Do(req)
 	if err != nil {
@@ -89,6 +92,9 @@ func (c *adminClient) call(ctx context.Context, method, path string, in, out any
 	if err != nil {
 		return err
 	}
+	if raw, ok := out.(*json.RawMessage); ok {
+		*raw = b // what refuses may have something to say
+	}
 	if resp.StatusCode != http.StatusOK {
 		var f console.Failure
 		if json.Unmarshal(b, &f) == nil && f.Error != "" {
@@ -96,38 +102,12 @@ func (c *adminClient) call(ctx context.Context, method, path string, in, out any
 		}
 		return errors.New(strings.TrimSpace(string(b)))
 	}
-	switch out := out.(type) {
-	case nil:
-		return nil
-	case *json.RawMessage:
-		*out = b
+	switch out.(type) {
+	case nil, *json.RawMessage:
 		return nil
 	default:
 		return json.Unmarshal(b, out)
 	}
-}
-
-func newReloadCommand() *cobra.Command {
-	var c adminClient
-	cmd := &cobra.Command{
-		Use:   "reload",
-		Short: "Have the running proxy validate its site directory and swap it in",
-		Args:  usage(cobra.NoArgs),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			var r console.Reloaded
-			if err := c.call(cmd.Context(), http.MethodPost, "/api/reload", nil, &r); err != nil {
-				return err
-			}
-			if !r.Changed {
-				cmd.Printf("revision %s was live already\n", r.Revision)
-				return nil
-			}
-			cmd.Printf("revision %s is live\n", r.Revision)
-			return nil
-		},
-	}
-	c.flags(cmd)
-	return cmd
 }
 
 func newRollbackCommand() *cobra.Command {
@@ -191,55 +171,6 @@ func (c *adminClient) change(cmd *cobra.Command, rule, what, why string) error {
 	return nil
 }
 
-func newStatusCommand() *cobra.Command {
-	var c adminClient
-	var asJSON bool
-	cmd := &cobra.Command{
-		Use:   "status",
-		Short: "What is live",
-		Args:  usage(cobra.NoArgs),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			var raw json.RawMessage
-			if err := c.call(cmd.Context(), http.MethodGet, "/api/status", nil, &raw); err != nil {
-				return err
-			}
-			if asJSON {
-				_, err := cmd.OutOrStdout().Write(raw)
-				return err
-			}
-			var st console.Status
-			if err := json.Unmarshal(raw, &st); err != nil {
-				return err
-			}
-			return printStatus(cmd.OutOrStdout(), &st)
-		},
-	}
-	c.flags(cmd)
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
-	return cmd
-}
-
-func printStatus(out io.Writer, st *console.Status) error {
-	fmt.Fprintf(out, "revision %s, ready: %s\n", st.Revision, st.Ready)
-	if st.Off {
-		fmt.Fprintln(out, "off: every page is as the app made it")
-	}
-	if len(st.Warming) > 0 {
-		fmt.Fprintf(out, "warming: %s\n", strings.Join(st.Warming, ", "))
-	}
-	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "RULE\tSTATE\tEXPOSED T/C\tCONVERTED T/C\tHARMED T/C\tGUARDRAIL\tLN E")
-	for _, r := range st.Rules {
-		state := r.State
-		if r.Cause != "" {
-			state += " (" + r.Cause + ")"
-		}
-		fmt.Fprintf(w, "%s\t%s\t%d/%d\t%d/%d\t%d/%d\t%s\t%.3f\n", r.Name, state, r.Treatment.Exposed, r.Control.Exposed,
-			r.Treatment.Converted, r.Control.Converted, r.Treatment.Harmed, r.Control.Harmed, r.Verdict.Guardrail, r.Verdict.LogE)
-	}
-	return w.Flush()
-}
-
 func newReportCommand() *cobra.Command {
 	var c adminClient
 	var asJSON bool
@@ -275,21 +206,5 @@ func newReportCommand() *cobra.Command {
 	}
 	c.flags(cmd)
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
-	return cmd
-}
-
-func newHealthCommand() *cobra.Command {
-	var c adminClient
-	cmd := &cobra.Command{
-		Use:   "health",
-		Short: "Exit 0 if the running proxy is ready, 1 if not: for a container without a shell",
-		Args:  usage(cobra.NoArgs),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			ctx, cancel := context.WithTimeout(cmd.Context(), 5*time.Second)
-			defer cancel()
-			return c.call(ctx, http.MethodGet, "/readyz", nil, nil)
-		},
-	}
-	c.flags(cmd)
 	return cmd
 }

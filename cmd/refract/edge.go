@@ -33,18 +33,27 @@ type edge struct {
 	admin *console.Console
 	meter *meter
 
-	live     atomic.Pointer[rules.Set] // what requests are served under
-	draining atomic.Bool
-	treated  sync.Map // rule name → *atomic.Int64: when a treated response last ended, Unix ms
+	live    atomic.Pointer[rules.Set] // what requests are served under
+	flights flights
+	treated sync.Map // rule name → *atomic.Int64: when a treated response last ended, Unix ms
 
+	started   rules.Edge // what the process was started with
+	data      string     // its data directory, absolute
 	reloading sync.Mutex // one reload at a time
+	refused   atomic.Pointer[refusal]
+	hangups   chan struct{} // asks for a reload that nobody waits for
+
+	switches switches
+	notes    chan store.Entry // for the ledger
+	blind    bool             // the data directory can't be read; of keep alone
 
 	publishing sync.Mutex
-	loaded     *rules.Set // the last good load, whatever is stopped; guarded by publishing
+	loaded     *rules.Set   // the last good load, whatever is stopped; guarded by publishing
+	expires    atomic.Int64 // when the next rule that is live expires, Unix ms; 0: none does
 
-	receipts sync.WaitGroup
-	closing  context.Context // ends the goroutines in receipts
-	close    context.CancelFunc
+	background sync.WaitGroup
+	closing    context.Context // ends the goroutines in background
+	close      context.CancelFunc
 }
 
 const (
@@ -52,12 +61,18 @@ const (
 	// was on its way at the time has ended by then, or counts as the next one.
 	receiptDelay = time.Second
 
+	// lockDeadline is how long a successor waits for the store, and lockRetry
+	// how often it looks.
+	lockDeadline = 2 * time.Minute
+	lockRetry    = 20 * time.Millisecond
+
 	segmentMount = "/_refract/ingest/segment"
 )
 
 // newEdge loads the site directory and opens the store. Options that the site
-// does not decide (clock, logs) are the caller's.
-func newEdge(ctx context.Context, dir string, now func() time.Time, log *slog.Logger) (*edge, error) {
+// does not decide (clock, logs) are the caller's. A successor waits until the
+// process before it has closed the store.
+func newEdge(ctx context.Context, dir string, now func() time.Time, log *slog.Logger, successor bool) (*edge, error) {
 	set, err := rules.Load(dir)
 	if err != nil {
 		return nil, err
@@ -66,18 +81,26 @@ func newEdge(ctx context.Context, dir string, now func() time.Time, log *slog.Lo
 	if err != nil {
 		return nil, fmt.Errorf("origin: %w", err)
 	}
-	e := &edge{dir: dir, now: now, log: log, loaded: set, meter: newMeter()}
+	data, err := filepath.Abs(set.Edge.Data)
+	if err != nil {
+		return nil, fmt.Errorf("data: %w", err)
+	}
+	e := &edge{
+		dir: dir, now: now, log: log, loaded: set, meter: newMeter(), started: set.Edge, data: data,
+		hangups: make(chan struct{}, 1), notes: make(chan store.Entry, 64),
+	}
 	e.closing, e.close = context.WithCancel(context.Background())
 	e.live.Store(set.Without(func(*rules.Rule) bool { return true })) // until the store has said what is stopped
-	opened, err := store.Open(store.Options{
-		Dir: filepath.Join(set.Edge.Data, "store"), Log: log, Now: now, Stopped: e.stopped, Health: e.publish, Retain: set.Edge.Retain,
-	})
+	opened, err := e.openStore(ctx, store.Options{
+		Dir: filepath.Join(data, "store"), Log: log, Now: now, Stopped: e.stopped, Health: e.publish, Retain: set.Edge.Retain,
+	}, successor)
 	if err != nil {
 		return nil, err
 	}
 	e.publishing.Lock()
 	e.store = opened
 	e.publishing.Unlock()
+	e.lookForKillFiles()
 	if err := e.use(ctx, set); err != nil {
 		return nil, errors.Join(err, e.store.Close())
 	}
@@ -93,10 +116,40 @@ func newEdge(ctx context.Context, dir string, now func() time.Time, log *slog.Lo
 		Done:    e.served,
 	}
 	e.admin = &console.Console{
-		Store: e.store, Loaded: e.set, Live: e.live.Load, Ready: e.ready, Reload: e.reload, Resume: e.resume,
-		Metrics: e.meter.handler(e), Now: now, Token: set.Edge.Token,
+		Store: e.store, Loaded: e.set, Live: e.live.Load, Checks: e.checks(), Reload: e.reload,
+		Rollback: e.rollback, Resume: e.resume,
+		Switches: e.switches.list, KillFile: filepath.Join(data, killFile),
+		Turn:    func(off bool, who console.Change) { e.turn(off, byAPI, who) },
+		Metrics: e.meter.handler(e), Now: now, Token: func() string { return e.set().Edge.Token },
+	}
+	for _, f := range []func(){e.note, e.keep, e.reloadOnRequest} {
+		e.background.Go(f)
 	}
 	return e, nil
+}
+
+// openStore opens the store, for a successor once its lock is free.
+func (e *edge) openStore(ctx context.Context, o store.Options, successor bool) (*store.Store, error) {
+	deadline := time.NewTimer(lockDeadline)
+	defer deadline.Stop()
+	retry := time.NewTicker(lockRetry)
+	defer retry.Stop()
+	for waited := false; ; waited = true {
+		s, err := store.Open(o)
+		if !successor || !errors.Is(err, store.ErrLocked) {
+			return s, err
+		}
+		if !waited {
+			e.log.Info("waiting for the process before this one to close the store", slog.String("dir", o.Dir))
+		}
+		select {
+		case <-retry.C:
+		case <-deadline.C:
+			return nil, err
+		case <-ctx.Done():
+			return nil, errors.Join(err, ctx.Err())
+		}
+	}
 }
 
 // set returns the last good load.
@@ -106,7 +159,9 @@ func (e *edge) set() *rules.Set {
 	return e.loaded
 }
 
-// use makes a set the one that is computed, counted and served.
+// use makes a set the one that is computed, counted and served. Parts of the
+// edge that take a set without a restart are handed it here: first those that
+// can refuse it, so that a refusal changes nothing.
 func (e *edge) use(ctx context.Context, set *rules.Set) error {
 	if err := e.store.Use(ctx, set, e.publish); err != nil {
 		return err
@@ -121,26 +176,34 @@ func (e *edge) use(ctx context.Context, set *rules.Set) error {
 	return nil
 }
 
-// publish makes live what is loaded and neither stopped nor warming, and nothing
-// while the store takes no writes. Every change of any of these calls it
-// afterwards.
+// publish makes live what is loaded and neither stopped, switched off, expired
+// nor warming, and nothing while the store takes no writes. Every change of any
+// of these calls it afterwards.
 func (e *edge) publish() {
 	e.publishing.Lock()
 	defer e.publishing.Unlock()
 	if e.store == nil {
 		return // still opening it
 	}
-	if e.store.Err() != nil {
-		// What can't be measured is not served.
-		e.live.Store(e.loaded.Without(func(*rules.Rule) bool { return true }))
-		return
-	}
-	standings, warming := e.store.Standings(), e.store.Warming()
-	e.live.Store(e.loaded.Without(func(r *rules.Rule) bool {
+	// What can't be measured is not served.
+	down := e.store.Err() != nil
+	standings, warming, now := e.store.Standings(), e.store.Warming(), e.now()
+	live := e.loaded.Without(func(r *rules.Rule) bool {
 		s, known := standings[r.Name]
-		return !known || s.Run.Version != r.Version || s.Run.Stop != nil || slices.Contains(warming, r.Segment.Name)
-	}))
+		return down || e.switches.off(r.Name) || !known || s.Run.Version != r.Version || s.Run.Stop != nil ||
+			expired(r, now) || slices.Contains(warming, r.Segment.Name)
+	})
+	var next int64
+	for _, r := range live.Live() {
+		if at := r.Expires.UnixMilli(); !r.Expires.IsZero() && (next == 0 || at < next) {
+			next = at
+		}
+	}
+	e.expires.Store(next)
+	e.live.Store(live)
 }
+
+func expired(r *rules.Rule, now time.Time) bool { return !r.Expires.IsZero() && !now.Before(r.Expires) }
 
 // stopped is told by the store of a stop that is on disk.
 func (e *edge) stopped(s store.Stop) {
@@ -158,7 +221,7 @@ func (e *edge) stopped(s store.Stop) {
 	if e.closing.Err() != nil {
 		return
 	}
-	e.receipts.Go(func() {
+	e.background.Go(func() {
 		select {
 		case <-time.After(receiptDelay):
 		case <-e.closing.Done():
@@ -173,50 +236,15 @@ func (e *edge) stopped(s store.Stop) {
 	})
 }
 
-// reload validates the site directory, then swaps it in. A bad one changes
-// nothing.
-func (e *edge) reload(ctx context.Context) (changed bool, err error) {
-	e.reloading.Lock()
-	defer e.reloading.Unlock()
-	defer func() { e.meter.reloaded(err, e.now()) }()
-	set, err := rules.Load(e.dir)
-	if err != nil {
-		return false, err
-	}
-	before := e.set()
-	if set.Revision == before.Revision {
-		return false, nil
-	}
-	for _, key := range restartKeys(&before.Edge, &set.Edge) {
-		e.log.Warn("refract.yaml: a change takes effect at the next start only", slog.String("key", key))
-	}
-	if err := e.use(ctx, set); err != nil {
-		return false, err
-	}
-	e.log.Info("reloaded", slog.String("revision", set.Revision), slog.String("before", before.Revision))
-	return true, nil
-}
-
-// restartKeys lists the keys of refract.yaml that changed and that only a
-// start reads.
-func restartKeys(a, b *rules.Edge) []string {
-	var keys []string
-	for _, k := range []struct {
-		name    string
-		changed bool
-	}{
-		{"listen", a.Listen != b.Listen},
-		{"origin", !slices.Equal(a.Servers(), b.Servers())},
-		{"admin", a.Admin != b.Admin},
-		{"token", a.Token != b.Token},
-		{"data", a.Data != b.Data},
-		{"retain", a.Retain != b.Retain},
-	} {
-		if k.changed {
-			keys = append(keys, k.name)
-		}
-	}
-	return keys
+// rollback stops a rule for a person. The next response is the app's own before
+// the stop is on disk, so also where the disk hangs.
+func (e *edge) rollback(ctx context.Context, rule, who, why string) error {
+	e.switches.hold(rule)
+	e.publish()
+	err := e.store.Rollback(ctx, rule, store.ByPerson, who, why)
+	e.switches.release(rule)
+	e.publish()
+	return err
 }
 
 func (e *edge) resume(ctx context.Context, rule, who, why string) error {
@@ -228,12 +256,23 @@ func (e *edge) resume(ctx context.Context, rule, who, why string) error {
 	return nil
 }
 
-// ready says why this node should get no traffic, or nil.
-func (e *edge) ready() error {
-	if e.draining.Load() {
-		return errors.New("draining")
+// checks are what readiness depends on.
+func (e *edge) checks() []console.Check {
+	return []console.Check{
+		{Name: "config", Look: func() (string, error) {
+			if r := e.refused.Load(); r != nil {
+				return fmt.Sprintf("revision %s; a reload was refused at %s", e.set().Revision, r.at.UTC().Format(time.RFC3339)), nil
+			}
+			return "revision " + e.set().Revision, nil
+		}},
+		{Name: "store", Look: func() (string, error) { return "", e.store.Err() }},
+		{Name: "drain", Look: func() (string, error) {
+			if e.flights.draining.Load() {
+				return "", errors.New("draining")
+			}
+			return "", nil
+		}},
 	}
-	return e.store.Err()
 }
 
 // mount returns the handler of a path below /_refract/, if the set has one.
@@ -273,6 +312,6 @@ func (e *edge) shut() error {
 	e.publishing.Lock()
 	e.close()
 	e.publishing.Unlock()
-	e.receipts.Wait()
+	e.background.Wait()
 	return e.store.Close()
 }

@@ -49,6 +49,8 @@ var owners = map[string][]string{
 	"net/http":                       {"proxy", "console", "events/segment", "certs", "demo", "demo/planner", "cmd/refract", "proxy/front"},
 	"github.com/quic-go/quic-go":     {"proxy/front"},
 	"github.com/pires/go-proxyproto": {"proxy/front"},
+	"github.com/fsnotify/fsnotify":   {"cmd/refract"},
+	"github.com/coreos/go-systemd":   {"cmd/refract"},
 }
 
 const module = "github.com/seed14307185/refract/"

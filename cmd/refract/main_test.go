@@ -37,6 +37,8 @@ func TestMain(m *testing.M) {
 		os.Exit(benchOrigin())
 	case "bare":
 		os.Exit(benchBare())
+	case "small":
+		os.Exit(smallOrigin())
 	}
 	testscript.Main(m, map[string]func(){"refract": func() { os.Exit(testMain()) }})
 }
@@ -97,6 +99,8 @@ type refract struct {
 	http  *http.Client
 	ended chan error
 
+	serving chan bool
+
 	mu  sync.Mutex
 	log bytes.Buffer // what it wrote to standard error; guarded by mu
 }
@@ -149,9 +153,22 @@ func start(t testing.TB, dir string) *refract {
 // startIn is start with variables of the environment.
 func startIn(t testing.TB, dir string, env ...string) *refract {
 	t.Helper()
-	r := &refract{t: t, dir: dir, ended: make(chan error, 1)}
-	r.cmd = exec.Command(os.Args[0], "serve", "--site", filepath.Join(dir, "site"))
-	r.cmd.Env = append(append(os.Environ(), "REFRACT_TEST_MAIN=1"), env...)
+	r := launch(t, dir, serveCommand(dir, env...))
+	r.await()
+	return r
+}
+
+func serveCommand(dir string, env ...string) *exec.Cmd {
+	cmd := exec.Command(os.Args[0], "serve", "--site", filepath.Join(dir, "site"))
+	cmd.Env = append(append(os.Environ(), "REFRACT_TEST_MAIN=1"), env...)
+	return cmd
+}
+
+// launch starts a command that runs refract serve. It does not wait until it
+// serves: await does.
+func launch(t testing.TB, dir string, cmd *exec.Cmd) *refract {
+	t.Helper()
+	r := &refract{t: t, dir: dir, cmd: cmd, ended: make(chan error, 1), serving: make(chan bool, 1)}
 	stderr, err := r.cmd.StderrPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -165,7 +182,6 @@ func startIn(t testing.TB, dir string, env ...string) *refract {
 	if err := r.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	serving := make(chan bool, 1)
 	go func() {
 		lines := bufio.NewScanner(stderr)
 		lines.Buffer(nil, 1<<20)
@@ -173,18 +189,15 @@ func startIn(t testing.TB, dir string, env ...string) *refract {
 			var rec struct{ Msg, Listen, Admin string }
 			if json.Unmarshal(lines.Bytes(), &rec) == nil && rec.Msg == "serving" {
 				r.edge, r.admin = "http://"+rec.Listen, rec.Admin
-				serving <- true
+				r.serving <- true
 			}
 			r.mu.Lock()
 			r.log.Write(append(lines.Bytes(), '\n'))
 			r.mu.Unlock()
 		}
-		close(serving)
+		close(r.serving)
 		r.ended <- r.cmd.Wait()
 	}()
-	if !<-serving {
-		t.Fatalf("refract serve ended: %s", r.stderr())
-	}
 	// One connection: what a response made happen is under way before the next
 	// request is read.
 	r.http = &http.Client{
@@ -201,6 +214,14 @@ func startIn(t testing.TB, dir string, env ...string) *refract {
 		}
 	})
 	return r
+}
+
+// await returns when it serves.
+func (r *refract) await() {
+	r.t.Helper()
+	if !<-r.serving {
+		r.t.Fatalf("refract serve ended: %s", r.stderr())
+	}
 }
 
 func (r *refract) stderr() string {

@@ -12,11 +12,14 @@ import (
 	"os"
 	"os/signal"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
+	"github.com/coreos/go-systemd/v22/daemon"
 	"github.com/spf13/cobra"
 
+	"github.com/seed14307185/refract/console"
 	"github.com/seed14307185/refract/proxy"
 )
 
@@ -25,7 +28,6 @@ const (
 	readHeaderTimeout = 10 * time.Second
 	idleTimeout       = 2 * time.Minute
 	maxHeaderBytes    = 64 << 10
-	drainDeadline     = 30 * time.Second
 )
 
 func newServeCommand(now func() time.Time) *cobra.Command {
@@ -34,11 +36,14 @@ func newServeCommand(now func() time.Time) *cobra.Command {
 		Use:   "serve",
 		Short: "Run the proxy in front of the origin of a site directory",
 		Long: "Run the proxy in front of the origin of a site directory.\n\n" +
-			"SIGHUP reloads the site directory; a bad one changes nothing. SIGTERM and SIGINT drain and end;\n" +
-			"a second one ends at once. Access log lines go to standard output, everything else to standard error.",
+			"SIGHUP reloads the site directory; a bad one changes nothing. SIGUSR1 has every page served as the app\n" +
+			"made it, until SIGUSR2. SIGTERM and SIGINT drain and end; a second one ends at once. Sockets of systemd's\n" +
+			"socket activation are taken over. Access log lines go to standard output, everything else to standard error.",
 		Args: usage(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			log := slog.New(slog.NewJSONHandler(cmd.ErrOrStderr(), nil))
+			out := newLogWriter(cmd.ErrOrStderr())
+			defer out.close()
+			log := slog.New(slog.NewJSONHandler(out, nil))
 			return serve(cmd.Context(), dir, now, log, cmd.OutOrStdout(), nil)
 		},
 	}
@@ -49,7 +54,11 @@ func newServeCommand(now func() time.Time) *cobra.Command {
 // serve runs an edge until it is told to end. ready, if not nil, is called
 // with the addresses once both listeners are open.
 func serve(ctx context.Context, dir string, now func() time.Time, log *slog.Logger, accessOut io.Writer, ready func(listen, admin net.Addr)) error {
-	e, err := newEdge(ctx, dir, now, log)
+	inherited, err := inheritedSockets()
+	if err != nil {
+		return err
+	}
+	e, err := newEdge(ctx, dir, now, log, len(inherited) > 0)
 	if err != nil {
 		return err
 	}
@@ -59,78 +68,93 @@ func serve(ctx context.Context, dir string, now func() time.Time, log *slog.Logg
 		count(x)
 		access.write(x)
 	}
-	err = e.listenAndServe(ctx, ready)
-	access.out.close()
+	err = e.listenAndServe(ctx, inherited, ready)
+	flushed := make(chan struct{})
+	go func() {
+		access.out.close()
+		close(flushed)
+	}()
+	waitFor(flushed, flushDeadline)
 	return errors.Join(err, e.shut())
 }
 
 // listenAndServe opens both listeners, serves until ctx ends or a signal asks
 // for it, and drains.
-func (e *edge) listenAndServe(ctx context.Context, ready func(listen, admin net.Addr)) error {
+func (e *edge) listenAndServe(ctx context.Context, inherited sockets, ready func(listen, admin net.Addr)) error {
 	set := e.set()
-	listen, err := net.Listen("tcp", set.Edge.Listen)
+	listen, err := inherited.listen("listen", func() (net.Listener, error) { return net.Listen("tcp", set.Edge.Listen) })
 	if err != nil {
-		return fmt.Errorf("listen: %w", err)
+		return err
 	}
-	admin, err := listenAdmin(set.Edge.Admin)
+	admin, err := inherited.listen("admin", func() (net.Listener, error) { return listenAdmin(set.Edge.Admin) })
 	if err != nil {
-		return errors.Join(fmt.Errorf("admin: %w", err), listen.Close())
+		return errors.Join(err, listen.Close())
 	}
 	errLog := slog.NewLogLogger(e.log.Handler(), slog.LevelDebug)
 	front := &http.Server{
-		Handler: e.meter.flying(e.proxy), ReadHeaderTimeout: readHeaderTimeout, IdleTimeout: idleTimeout,
-		MaxHeaderBytes: maxHeaderBytes, ErrorLog: errLog,
+		Handler: e.flights.track(e.meter.flying(e.proxy)), ReadHeaderTimeout: readHeaderTimeout, IdleTimeout: idleTimeout,
+		MaxHeaderBytes: maxHeaderBytes, ErrorLog: errLog, ConnState: e.flights.connState,
 	}
 	back := &http.Server{Handler: e.admin.Handler(), ReadHeaderTimeout: readHeaderTimeout, IdleTimeout: idleTimeout, ErrorLog: errLog}
-	signal.Ignore(syscall.SIGPIPE) // who read the log may go: the pages go on
 	// Before anyone is told that it serves: who reads that may signal at once.
-	signals := make(chan os.Signal, 4)
-	signal.Notify(signals, syscall.SIGHUP, syscall.SIGTERM, syscall.SIGINT)
-	defer signal.Stop(signals)
+	stop, now, unheed := e.heed()
+	defer unheed()
 	failed := make(chan error, 2)
-	go func() { failed <- front.Serve(listen) }()
+	var accepting sync.WaitGroup
+	accepting.Go(func() { failed <- front.Serve(listen) })
 	go func() { failed <- back.Serve(admin) }()
 	e.log.Info("serving", slog.String("listen", listen.Addr().String()), slog.String("admin", admin.Addr().String()),
 		slog.String("origin", strings.Join(set.Edge.Servers(), " ")), slog.String("revision", set.Revision))
+	e.notify(daemon.SdNotifyReady)
 	if ready != nil {
 		ready(listen.Addr(), admin.Addr())
 	}
-	for {
-		select {
-		case err := <-failed:
-			return errors.Join(err, front.Close(), back.Close())
-		case <-ctx.Done():
-			return e.drain(front, back, signals)
-		case s := <-signals:
-			if s != syscall.SIGHUP {
-				return e.drain(front, back, signals)
-			}
-			if _, err := e.reload(ctx); err != nil {
-				e.log.Error("reload refused: what was live stays live", slog.String("error", err.Error()))
-			}
-		}
+	select {
+	case err := <-failed:
+		return errors.Join(err, front.Close(), back.Close())
+	case <-ctx.Done():
+	case <-stop:
 	}
+	stopAccepting := func() {
+		_ = listen.Close() // what it had accepted is served
+		accepting.Wait()
+	}
+	return e.drain(stopAccepting, front, back, len(inherited) > 0, now)
 }
 
-// drain ends the servers: the visitors' first, with time to finish.
-func (e *edge) drain(front, back *http.Server, signals <-chan os.Signal) error {
-	e.draining.Store(true)
-	e.log.Info("draining")
-	ctx, cancel := context.WithTimeout(context.Background(), drainDeadline)
-	defer cancel()
+// heed does what signals ask for. stop is closed by the first SIGTERM or
+// SIGINT, now by the second. After unheed, signals do what they do by
+// themselves.
+func (e *edge) heed() (stop, now <-chan struct{}, unheed func()) {
+	signal.Ignore(syscall.SIGPIPE) // who read the log may go: the pages go on
+	signals := make(chan os.Signal, 16)
+	signal.Notify(signals, syscall.SIGHUP, syscall.SIGTERM, syscall.SIGINT, syscall.SIGUSR1, syscall.SIGUSR2)
+	first, second := make(chan struct{}), make(chan struct{})
 	go func() {
+		ends := 0
 		for s := range signals {
-			if s != syscall.SIGHUP {
-				cancel()
-				return
+			switch s {
+			case syscall.SIGHUP:
+				select {
+				case e.hangups <- struct{}{}:
+				default: // one that has not begun yet will do
+				}
+			case syscall.SIGUSR1, syscall.SIGUSR2:
+				e.turn(s == syscall.SIGUSR1, bySignal, console.Change{})
+			default:
+				switch ends++; ends {
+				case 1:
+					close(first)
+				case 2:
+					close(second)
+				}
 			}
 		}
 	}()
-	if err := front.Shutdown(ctx); err != nil {
-		e.log.Warn("drain cut short", slog.String("error", err.Error()))
-		_ = front.Close() // what is still open is given up
+	return first, second, func() {
+		signal.Stop(signals)
+		close(signals)
 	}
-	return back.Close()
 }
 
 // listenAdmin opens the admin listener: a TCP address, or "unix:" and a path.
