@@ -66,7 +66,6 @@ func restartKeys(started, now *rules.Edge) []string {
 		started, live any
 	}{
 		{"listen", started.Listen, now.Listen},
-		{"origin", started.Origin, now.Origin},
 		{"origin", started.Origins, now.Origins},
 		{"admin", started.Admin, now.Admin},
 		{"data", started.Data, now.Data},
