@@ -25,7 +25,8 @@ const rooms = `
 	rules < proxy/front;
 	rules, outcomes, store < console;
 	demo/planner < demo;
-	console, proxy, store, outcomes, events/segment, certs, demo, proxy/front < cmd/refract;
+	console, proxy, store, outcomes, events/segment, certs, demo, proxy/front, proxy/origin < cmd/refract;
+	rules, events < proxy/origin;
 `
 
 // owners says which room alone may import a package, outside its tests.
@@ -46,7 +47,7 @@ var owners = map[string][]string{
 	"go.uber.org/zap":                {"certs"},
 	"github.com/prometheus":          {"cmd/refract"},
 	"github.com/spf13/cobra":         {"cmd/refract"},
-	"net/http":                       {"proxy", "console", "events/segment", "certs", "demo", "demo/planner", "cmd/refract", "proxy/front"},
+	"net/http":                       {"proxy", "console", "events/segment", "certs", "demo", "demo/planner", "cmd/refract", "proxy/front", "proxy/origin"},
 	"github.com/quic-go/quic-go":     {"proxy/front"},
 	"github.com/pires/go-proxyproto": {"proxy/front"},
 	"github.com/fsnotify/fsnotify":   {"cmd/refract"},
