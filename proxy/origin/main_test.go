@@ -53,7 +53,7 @@ func leaked() string {
 // quiet is a log that nobody reads.
 func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
 
-// group1 is a group of servers with time-outs that no test reaches.
+// servers is a group of servers with time-outs that no test reaches.
 func servers(to ...string) rules.Origin {
 	return rules.Origin{To: to, Connect: time.Minute, Response: time.Minute, Cooldown: time.Minute}
 }

@@ -124,9 +124,12 @@ func (s *sender) chunk(buf *[sendBuffer]byte, n int, last bool) ([]byte, error) 
 	p := append(buf[from:to], "0\r\n"...)
 	// The values are known only now; a server's request gets the map itself
 	// then, if none was announced.
-	for name, values := range s.req.Trailer {
-		for _, v := range values {
-			var err error
+	names, err := trailerNames(s.req.Trailer)
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range names {
+		for _, v := range s.req.Trailer[name] {
 			if p, err = appendField(p, name, v); err != nil {
 				return nil, err
 			}

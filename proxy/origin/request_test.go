@@ -1,0 +1,471 @@
+package origin
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptrace"
+	"net/textproto"
+	"net/url"
+	"strings"
+	"testing"
+	"testing/iotest"
+	"testing/synctest"
+	"time"
+
+	"github.com/seed14307185/refract/rules"
+)
+
+// TestRequestBytes: on the wire a request is what http.Transport sends.
+func TestRequestBytes(t *testing.T) {
+	body := func(s string) func(*http.Request) {
+		return func(r *http.Request) {
+			r.Body, r.ContentLength = io.NopCloser(strings.NewReader(s)), int64(len(s))
+		}
+	}
+	unknown := func(r *http.Request) {
+		r.Body, r.ContentLength = io.NopCloser(strings.NewReader("some body")), -1
+	}
+	for _, test := range []struct {
+		name, method string
+		header       http.Header
+		change       func(*http.Request)
+	}{
+		{name: "plain", method: "GET"},
+		{name: "no method", method: ""},
+		{name: "header", method: "GET", header: http.Header{"Accept": {"a", "b, c"}, "x-lower": {"1"}, "Zz": {" padded\t"}, "Cookie": {"a=1; b=2"}, "Empty": {""}, "Nil": nil}},
+		{name: "user agent", method: "GET", header: http.Header{"User-Agent": {"curl/8", "ignored"}}},
+		{name: "header that the message decides", method: "GET", header: http.Header{"Host": {"x"}, "Content-Length": {"9"}, "Transfer-Encoding": {"x"}, "Trailer": {"x"}, "Te": {"trailers"}}},
+		{name: "post without a body", method: "POST"},
+		{name: "delete without a body", method: "DELETE"},
+		{name: "small body", method: "POST", change: body("hello")},
+		{name: "get with a body", method: "GET", change: body("hello")},
+		{name: "large body", method: "PUT", change: body(strings.Repeat("0123456789", 20_000))},
+		{name: "unknown length", method: "POST", change: unknown},
+		{name: "trailers", method: "POST", change: func(r *http.Request) {
+			unknown(r)
+			r.Trailer = http.Header{"Digest": {"d"}, "Abc": {"1", "2"}}
+		}},
+		{name: "close", method: "GET", change: func(r *http.Request) { r.Close = true }},
+		{name: "upgrade", method: "GET", header: http.Header{"Connection": {"Upgrade"}, "Upgrade": {"websocket"}}},
+		{name: "escaped path", method: "GET", change: func(r *http.Request) { r.URL, _ = url.Parse("http://a/%2e%2E/a%2Fb/ü?q=%20;x&y") }},
+		{name: "query", method: "GET", change: func(r *http.Request) { r.URL.ForceQuery = true }},
+		{name: "asterisk", method: "OPTIONS", change: func(r *http.Request) { r.URL.Path = "*" }},
+		{name: "opaque", method: "GET", change: func(r *http.Request) { r.URL.Opaque, r.URL.RawQuery = "/a^b|c%zz", "d" }},
+		{name: "host with port", method: "GET", change: func(r *http.Request) { r.Host = "shop.example:8443" }},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			seen := make(chan string, 2)
+			address := raw(t, func(c *wire, n int) {
+				// A body of unknown length comes in pieces as it likes: what
+				// matters is what they are together.
+				var got bytes.Buffer
+				c.r = bufio.NewReader(io.TeeReader(c.Conn, &got))
+				req := c.request()
+				c.send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+				head, body, _ := strings.Cut(got.String(), "\r\n\r\n")
+				if req != nil && len(req.TransferEncoding) > 0 {
+					b, _ := io.ReadAll(req.Body)
+					_, trailer, _ := strings.Cut(body, "\r\n0\r\n")
+					body = string(b) + trailer
+				}
+				seen <- head + "\n" + body
+			})
+			make := func() *http.Request {
+				req := get(t, "/a/b")
+				req.Host, req.URL.Host = "shop.example", strings.TrimPrefix(address, "http://")
+				req.Method = test.method
+				req.Header = http.Header{"User-Agent": {""}}
+				for k, v := range test.header {
+					req.Header[k] = v
+				}
+				if test.change != nil {
+					test.change(req)
+					req.URL.Host = strings.TrimPrefix(address, "http://")
+				}
+				return req
+			}
+			std := &http.Transport{DisableCompression: true}
+			defer std.CloseIdleConnections()
+			ok(t, std, make(), "")
+			want := <-seen
+			ok(t, to(t, address), make(), "")
+			if got := <-seen; got != want {
+				t.Errorf("got\n%s\nwant\n%s", got, want)
+			}
+		})
+	}
+}
+
+// TestOpaque: a path that begins with two slashes is no authority.
+func TestOpaque(t *testing.T) {
+	targets := make(chan string, 1)
+	address := raw(t, func(c *wire, n int) {
+		line, _, _ := c.r.ReadLine()
+		targets <- string(line)
+		c.request()
+		c.send("HTTP/1.1 204 No Content\r\n\r\n")
+	})
+	req := get(t, "/")
+	req.URL.Opaque = "//evil.example/^"
+	ok(t, to(t, address), req, "")
+	if got := <-targets; got != "GET //evil.example/^ HTTP/1.1" {
+		t.Errorf("%s", got)
+	}
+}
+
+// TestInvalidRequest: what would be two requests on the wire is none.
+func TestInvalidRequest(t *testing.T) {
+	address := raw(t, func(c *wire, n int) { t.Errorf("sent: %v", c.request()) })
+	tr := to(t, address)
+	for name, change := range map[string]func(*http.Request){
+		"method":       func(r *http.Request) { r.Method = "GET / HTTP/1.1\r\nX: y\r\n\r\nGET" },
+		"target":       func(r *http.Request) { r.URL.Opaque = "/ HTTP/1.1\r\nX:" },
+		"no path":      func(r *http.Request) { r.URL.Opaque = "a" },
+		"query":        func(r *http.Request) { r.URL.RawQuery = "a b" },
+		"host":         func(r *http.Request) { r.Host = "a\r\nX: y" },
+		"name":         func(r *http.Request) { r.Header["A: b\r\nC"] = []string{"d"} },
+		"value":        func(r *http.Request) { r.Header["A"] = []string{"b\r\nC: d"} },
+		"NUL":          func(r *http.Request) { r.Header["A"] = []string{"b\x00"} },
+		"user agent":   func(r *http.Request) { r.Header["User-Agent"] = []string{"b\nC: d"} },
+		"trailer name": func(r *http.Request) { r.Trailer, r.ContentLength = http.Header{"Content-Length": nil}, -1 },
+	} {
+		req := get(t, "/")
+		body := &closeCounter{Reader: strings.NewReader("hi")}
+		req.Body, req.ContentLength, req.Method = body, 2, "POST"
+		change(req)
+		if _, _, err := fetch(tr, req); err == nil {
+			t.Errorf("%s: no error", name)
+		}
+		if body.closed == 0 {
+			t.Errorf("%s: the body is not closed", name)
+		}
+	}
+	if s := tr.State()[0]; s.Failures != 0 || s.Connections != 0 {
+		t.Errorf("%+v", s)
+	}
+}
+
+type closeCounter struct {
+	io.Reader
+	closed int
+}
+
+func (c *closeCounter) Close() error {
+	c.closed++
+	return nil
+}
+
+// TestBrokenBody: a client that breaks its body off is not the server's
+// failure, and the server sees no whole request.
+func TestBrokenBody(t *testing.T) {
+	broken := errors.New("the client is gone")
+	for name, length := range map[string]int64{"small": 100, "large": 1 << 20, "unknown": -1} {
+		whole := make(chan bool, 10)
+		address := raw(t, func(c *wire, n int) { whole <- c.request() != nil })
+		o := servers(address)
+		o.Failures = 1
+		tr := transport(t, Config{Origins: []rules.Origin{o}})
+		req := get(t, "/")
+		req.Method, req.ContentLength = "PUT", length
+		req.Body = io.NopCloser(io.MultiReader(strings.NewReader("some"), iotest.ErrReader(broken)))
+		_, _, err := fetch(tr, req)
+		var e *Error
+		if !errors.Is(err, broken) || !errors.As(err, &e) || e.Op != Take || e.Timeout() {
+			t.Errorf("%s: %v", name, err)
+		}
+		if name != "small" && <-whole { // which needs no connection
+			t.Errorf("%s: the server got a whole request", name)
+		}
+		if s := tr.State()[0]; s.Failures != 0 || !s.Healthy || s.InFlight != 0 {
+			t.Errorf("%s: %+v", name, s)
+		}
+	}
+}
+
+// TestBodyLength: neither more nor less than Content-Length is sent as a
+// whole request.
+func TestBodyLength(t *testing.T) {
+	for _, length := range []int64{maxInline + 1, 200_000} {
+		for _, off := range []int{-1, 1} {
+			whole := make(chan bool, 1)
+			address := raw(t, func(c *wire, n int) {
+				req := c.request()
+				whole <- req != nil && off < 0
+				c.send("HTTP/1.1 204 No Content\r\n\r\n")
+			})
+			req := get(t, "/")
+			req.Method, req.ContentLength = "POST", length
+			req.Body = io.NopCloser(strings.NewReader(strings.Repeat("x", int(length)+off)))
+			_, _, err := fetch(to(t, address), req)
+			var e *Error
+			if !errors.As(err, &e) || e.Op != Take {
+				t.Errorf("%d%+d: %v", length, off, err)
+			}
+			if <-whole {
+				t.Errorf("%d%+d: taken for whole", length, off)
+			}
+		}
+	}
+}
+
+// TestContinue: who expects 100 Continue sends nothing of the body before it,
+// and nothing at all after a refusal.
+func TestContinue(t *testing.T) {
+	for _, test := range []struct {
+		name, answer string
+		sent         bool
+	}{
+		{"continue", "HTTP/1.1 100 Continue\r\n\r\n", true},
+		{"hints, then continue", "HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 100 Continue\r\n\r\n", true},
+		{"refusal", "HTTP/1.1 417 Expectation Failed\r\nContent-Length: 0\r\n\r\n", false},
+		{"success at once", "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", false},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			gone := make(chan bool, 1)
+			address := raw(t, func(c *wire, n int) {
+				req, err := http.ReadRequest(c.r)
+				if err != nil || req.Header.Get("Expect") != "100-continue" || c.r.Buffered() > 0 {
+					t.Errorf("%v, %v, %d bytes of the body", req, err, c.r.Buffered())
+				}
+				c.send(test.answer)
+				if test.sent {
+					if b, err := io.ReadAll(req.Body); string(b) != "hello" || err != nil {
+						t.Errorf("%q, %v", b, err)
+					}
+					c.send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+				}
+				gone <- c.closed()
+			})
+			tr := to(t, address)
+			body := &closeCounter{Reader: strings.NewReader("hello")}
+			var seen []int
+			req := get(t, "/").WithContext(httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{
+				Got1xxResponse: func(code int, _ textproto.MIMEHeader) error {
+					seen = append(seen, code)
+					return nil
+				},
+			}))
+			req.Method, req.ContentLength, req.Body = "POST", 5, body
+			req.Header.Set("Expect", "100-continue")
+			ok(t, tr, req, "")
+			if read, _ := io.ReadAll(body); test.sent == (len(read) > 0) {
+				t.Errorf("%q is left of the body", read)
+			}
+			if test.sent && (len(seen) == 0 || seen[len(seen)-1] != 100) {
+				t.Errorf("handed on: %v", seen)
+			}
+			tr.Close()
+			<-gone // in any case, at the latest by that
+		})
+	}
+}
+
+// bubble is a transport over pipes, for tests of time, and the server's ends.
+func bubble(t *testing.T, o rules.Origin) (*Transport, chan *wire) {
+	ends := make(chan *wire, 100)
+	tr, err := New(Config{Origins: []rules.Origin{o}, Log: quiet(), dial: func(ctx context.Context, network, address string) (net.Conn, error) {
+		ours, theirs := net.Pipe()
+		ends <- &wire{Conn: theirs, r: bufio.NewReader(theirs)}
+		return ours, nil
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tr, ends
+}
+
+// TestContinueWait: after a second the body is sent without a 100.
+func TestContinueWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		tr, ends := bubble(t, servers("http://app"))
+		defer tr.Close()
+		go func() {
+			c := <-ends
+			began := time.Now()
+			c.request()
+			if took := time.Since(began); took != continueWait {
+				t.Errorf("the body came after %v", took)
+			}
+			c.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi")
+		}()
+		req := get(t, "/")
+		req.Method, req.ContentLength, req.Body = "POST", 5, io.NopCloser(strings.NewReader("hello"))
+		req.Header.Set("Expect", "100-continue")
+		ok(t, tr, req, "hi")
+	})
+}
+
+// TestTimeouts: each of the time-outs ends an exchange when it should, as a
+// time-out that says at what.
+func TestTimeouts(t *testing.T) {
+	o := servers("http://app")
+	o.Response, o.Idle, o.Connect, o.Failures = 7*time.Second, 3*time.Second, 2*time.Second, 1
+	for _, test := range []struct {
+		name   string
+		serve  func(c *wire)
+		body   io.Reader
+		length int64
+		op     Op
+		after  time.Duration
+	}{
+		{name: "no answer", serve: func(c *wire) { c.request() }, op: Await, after: 7 * time.Second},
+		{name: "half a head", serve: func(c *wire) { c.request(); c.send("HTTP/1.1 200") }, op: Await, after: 7 * time.Second},
+		{name: "after an interim answer", serve: func(c *wire) {
+			c.request()
+			time.Sleep(5 * time.Second)
+			c.send("HTTP/1.1 102 Processing\r\n\r\n")
+		}, op: Await, after: 12 * time.Second},
+		{name: "half a body", serve: func(c *wire) { c.request(); c.send("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhi") }, op: Read, after: 3 * time.Second},
+		{name: "the body is not taken", serve: func(c *wire) { _, _ = http.ReadRequest(c.r) }, body: strings.NewReader(strings.Repeat("x", 1<<20)), length: 1 << 20, op: Send, after: 7 * time.Second},
+		{name: "a slow client", serve: func(c *wire) { c.request() }, body: slowly{strings.NewReader("hello")}, length: -1, op: Await, after: 5*time.Minute + 7*time.Second},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				tr, ends := bubble(t, o)
+				defer tr.Close()
+				go func() { test.serve(<-ends) }()
+				req := get(t, "/")
+				if test.body != nil {
+					req.Method, req.Body, req.ContentLength = "POST", io.NopCloser(test.body), test.length
+				}
+				began := time.Now()
+				_, _, err := fetch(tr, req)
+				var e *Error
+				if !errors.As(err, &e) || !e.Timeout() || e.Op != test.op || time.Since(began) != test.after {
+					t.Errorf("%v after %v", err, time.Since(began))
+				}
+				if s := tr.State()[0]; !s.Healthy || s.Failures != 0 || s.InFlight != 0 {
+					t.Errorf("%+v", s)
+				}
+			})
+		})
+	}
+	t.Run("connect", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			tr, err := New(Config{Origins: []rules.Origin{o}, Log: quiet(), dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
+				<-ctx.Done()
+				return nil, ctx.Err()
+			}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer tr.Close()
+			began := time.Now()
+			_, _, err = fetch(tr, get(t, "/"))
+			var e *Error
+			if !errors.As(err, &e) || !e.Timeout() || e.Op != Connect || time.Since(began) != 2*time.Second {
+				t.Errorf("%v after %v", err, time.Since(began))
+			}
+			if s := tr.State()[0]; s.Healthy || s.Failures != 1 {
+				t.Errorf("%+v", s)
+			}
+		})
+	})
+}
+
+// slowly reads a byte a minute, in a bubble.
+type slowly struct{ r io.Reader }
+
+func (s slowly) Read(p []byte) (int, error) {
+	n, err := s.r.Read(p[:1])
+	if n > 0 {
+		time.Sleep(time.Minute)
+	}
+	return n, err
+}
+
+// TestEarlyResponse: a server may answer, and end, before it has the body.
+func TestEarlyResponse(t *testing.T) {
+	address := raw(t, func(c *wire, n int) {
+		if _, err := http.ReadRequest(c.r); err != nil {
+			t.Error(err)
+		}
+		c.send("HTTP/1.1 413 Content Too Large\r\nContent-Length: 2\r\n\r\nno")
+		c.closed()
+	})
+	for _, length := range []int64{-1, 1 << 30} {
+		tr := to(t, address)
+		body, client := io.Pipe()
+		req := get(t, "/")
+		req.Method, req.ContentLength, req.Body = "POST", length, body
+		resp, got, err := fetch(tr, req)
+		if err != nil || resp.StatusCode != 413 || got != "no" {
+			t.Fatalf("%v, %q, %v", resp, got, err)
+		}
+		if s := tr.State()[0]; s.Connections != 0 {
+			t.Errorf("%+v", s)
+		}
+		_ = client.Close()
+	}
+}
+
+// TestFullDuplex: an echo of what is sent so far deadlocks nothing, and each
+// side's end is its own.
+func TestFullDuplex(t *testing.T) {
+	address := raw(t, func(c *wire, n int) {
+		for {
+			req, err := http.ReadRequest(c.r)
+			if err != nil {
+				return
+			}
+			c.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+			buf := make([]byte, 64<<10)
+			for {
+				n, err := req.Body.Read(buf)
+				if n > 0 {
+					c.send(strings.ToUpper(formatChunk(buf[:n])))
+				}
+				if err != nil {
+					break
+				}
+			}
+			c.send("0\r\n\r\n")
+		}
+	})
+	tr := to(t, address)
+	for range 3 {
+		body, client := io.Pipe()
+		req := get(t, "/")
+		req.Method, req.ContentLength, req.Body = "POST", -1, body
+		go func() { _, _ = client.Write([]byte("ping")) }()
+		resp, err := tr.RoundTrip(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		buf := make([]byte, 4)
+		for _, word := range []string{"PING", "PONG"} {
+			if _, err := io.ReadFull(resp.Body, buf); err != nil || string(buf) != word {
+				t.Fatalf("%q, %v", buf, err)
+			}
+			if word == "PING" {
+				go func() { _, _ = client.Write([]byte("pong")) }()
+			}
+		}
+		big := strings.Repeat("x", 1<<20)
+		go func() {
+			_, _ = io.WriteString(client, big)
+			_ = client.Close()
+		}()
+		b, err := io.ReadAll(resp.Body)
+		if err != nil || len(b) != len(big) {
+			t.Fatalf("%d bytes, %v", len(b), err)
+		}
+		_ = resp.Body.Close()
+	}
+	if s := tr.State()[0]; s.InFlight != 0 || s.Connections > 1 {
+		t.Errorf("%+v", s)
+	}
+}
+
+func formatChunk(b []byte) string {
+	var w bytes.Buffer
+	_, _ = io.WriteString(&w, strings.ToUpper(hex(len(b)))+"\r\n")
+	_, _ = w.Write(b)
+	_, _ = w.WriteString("\r\n")
+	return w.String()
+}
