@@ -32,6 +32,7 @@ const rooms = `
 // owners says which room alone may import a package, outside its tests.
 var owners = map[string][]string{
 	"golang.org/x/net/html":          {"rules", "rewrite", "rewrite/internal/first", "cmd/refract"}, // what cmd looks at in a page is a tool's work
+	"golang.org/x/net/http":          {"proxy/origin"},
 	"github.com/PuerkitoBio/goquery": {"rules", "cmd/refract"},
 	"github.com/tdewolff/parse":      {"rewrite/selector"},
 	"github.com/klauspost/compress":  {"rewrite/coding"},

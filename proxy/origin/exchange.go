@@ -14,7 +14,7 @@ import (
 )
 
 const (
-	readBuffer   = 16 << 10
+	readBuffer   = 32 << 10
 	continueWait = time.Second // for 100 Continue, then the body is sent without it
 )
 

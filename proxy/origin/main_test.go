@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"log/slog"
 	"net"
 	"net/http"
@@ -169,3 +170,5 @@ func ok(tb testing.TB, t http.RoundTripper, req *http.Request, want string) *htt
 	}
 	return resp
 }
+
+func discardLog() *log.Logger { return log.New(io.Discard, "", 0) }
