@@ -86,6 +86,9 @@ func (s *server) exchange(req *http.Request, out *outgoing, fresh bool, load int
 	}
 	resp, rerr := x.receive(c, req, out)
 	if rerr == nil {
+		if out.stream && !out.taken {
+			closeBody(req) // the server did not wait for it
+		}
 		return resp, nil
 	}
 	if rerr == io.EOF {

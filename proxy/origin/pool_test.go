@@ -89,6 +89,7 @@ func TestRetry(t *testing.T) {
 		first  func(*wire) // what the server does with the request
 		servers,
 		want int // requests that some server took up; 0: an error, of one
+		counted bool // as a failure of the server
 	}{
 		{name: "old connection", method: "GET", old: true, first: reset, servers: 1, want: 2},
 		{name: "old connection, HEAD", method: "HEAD", old: true, first: reset, servers: 1, want: 2},
@@ -96,9 +97,9 @@ func TestRetry(t *testing.T) {
 		{name: "old connection, POST", method: "POST", old: true, first: reset, servers: 1},
 		{name: "old connection, PATCH with a body", method: "PATCH", body: "hello", length: 5, old: true, first: reset, servers: 1},
 		{name: "old connection, body on its way", method: "PUT", body: "hello", length: -1, old: true, first: reset, servers: 1},
-		{name: "new connection", method: "GET", first: reset, servers: 1},
-		{name: "new connection, two servers", method: "GET", first: reset, servers: 2, want: 2},
-		{name: "new connection, two servers, POST", method: "POST", first: reset, servers: 2},
+		{name: "new connection", method: "GET", first: reset, servers: 1, counted: true},
+		{name: "new connection, two servers", method: "GET", first: reset, servers: 2, want: 2, counted: true},
+		{name: "new connection, two servers, POST", method: "POST", first: reset, servers: 2, counted: true},
 		{name: "half an answer", method: "GET", old: true, first: func(c *wire) { c.request(); c.send("HTTP/1.1 2") }, servers: 2},
 		{name: "an interim answer", method: "GET", old: true, first: func(c *wire) { c.request(); c.send("HTTP/1.1 103 Early Hints\r\n\r\n") }, servers: 2},
 		{name: "half a body", method: "GET", old: true, first: func(c *wire) { c.request(); c.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nh") }, servers: 2},
@@ -139,6 +140,13 @@ func TestRetry(t *testing.T) {
 			_, _, err := fetch(tr, req)
 			if test.want == 0 && (err == nil || taken.Load() != 1) || test.want > 0 && (err != nil || taken.Load() != int32(test.want)) {
 				t.Errorf("%v after %d requests", err, taken.Load())
+			}
+			var failures uint64
+			for _, s := range tr.State() {
+				failures += s.Failures
+			}
+			if (failures == 1) != test.counted || failures > 1 {
+				t.Errorf("%d failures", failures)
 			}
 		})
 	}

@@ -115,6 +115,9 @@ func TestContinue(t *testing.T) {
 			if read, _ := io.ReadAll(body); test.sent == (len(read) > 0) {
 				t.Errorf("%q is left of the body", read)
 			}
+			if !test.sent && body.closed == 0 {
+				t.Error("the body is not closed")
+			}
 			if test.sent && (len(seen) == 0 || seen[len(seen)-1] != 100) {
 				t.Errorf("handed on: %v", seen)
 			}

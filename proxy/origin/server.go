@@ -141,13 +141,13 @@ func (s *server) get(ctx context.Context, fresh bool) (*conn, error) {
 	if s.connect > 0 {
 		deadline, cancel := context.WithTimeoutCause(ctx, s.connect, errSlowConnect)
 		defer cancel()
-		c, err := s.newConn(deadline)
+		c, err := s.fresh(deadline)
 		if err != nil && ctx.Err() == nil && deadline.Err() != nil {
 			err = fmt.Errorf("%w of %v", errSlowConnect, s.connect)
 		}
 		return c, err
 	}
-	return s.newConn(ctx)
+	return s.fresh(ctx)
 }
 
 // slow is a time-out of ours.
@@ -158,8 +158,8 @@ func (e slow) Timeout() bool { return true }
 
 const errSlowConnect = slow("no connection within the time-out")
 
-// newConn opens a connection.
-func (s *server) newConn(ctx context.Context) (*conn, error) {
+// fresh opens a connection.
+func (s *server) fresh(ctx context.Context) (*conn, error) {
 	under, err := s.dial(ctx, s.network, s.address)
 	if err != nil {
 		return nil, err
