@@ -15,6 +15,7 @@ import (
 // it is coded, and encoded after.
 type page struct {
 	origin   io.Closer
+	response *http.Response
 	decoder  *coding.Decoder // nil: the origin's body has no coding
 	html     *rewrite.Reader
 	encoder  *coding.Encoder // nil: the visitor's has none
@@ -30,7 +31,7 @@ type page struct {
 // For that it waits for the first bytes of a coded page, after which only the
 // visitor's own connection can tell that something is wrong.
 func (p *Proxy) open(x *Exchange, program *rewrite.Program, resp *http.Response, from, to coding.Coding) bool {
-	b := &page{origin: resp.Body}
+	b := &page{origin: resp.Body, response: resp}
 	var src io.Reader = resp.Body
 	if from != coding.Identity {
 		b.decoder = p.codings.NewDecoder(resp.Body, from)
@@ -71,6 +72,7 @@ func (b *page) Read(to []byte) (n int, err error) {
 	}
 	if err == io.EOF {
 		b.complete = true
+		withoutIntegrity(b.response.Trailer) // now they are there
 	} else {
 		b.err = cmp.Or(err, b.err)
 	}

@@ -40,7 +40,15 @@ type Exchange struct {
 	recognised bool   // who or unfit is filled in
 	body       *page
 	upgraded   bool
-	touched    bool // a rule could apply on this page, for somebody
+	// Of the validators: see conditions.
+	conditional bool               // a condition of the visitor's was kept from the origin
+	held        string             // the visitor's tag that the origin was asked about
+	heldFinds   []rewrite.Sighting // what was found on that page
+	tag         string             // of the page that is sent; empty: none
+	again       bool               // the visitor was told to show the page that they hold
+	version     [2]int             // of the origin's answer; zero: there is none
+	asked       time.Time          // when the origin was, if Server-Timing is wanted
+	touched     bool               // a rule could apply on this page, for somebody
 }
 
 // Reason says why a page went through untouched.
@@ -116,6 +124,9 @@ func prefetch(r *http.Request) bool {
 // Where no surface says on which pages it is, assets and downloads must not be
 // taken for one. A part is asked for of a page only by who says so.
 func mayBePage(r *http.Request) bool {
+	if r.Header.Get("Service-Worker") == "script" {
+		return false
+	}
 	part := r.Header["Range"] != nil
 	switch r.Header.Get("Sec-Fetch-Dest") {
 	case "document", "iframe", "frame":

@@ -1,29 +1,38 @@
 package proxy
 
 import (
-	"io"
+	"errors"
 	"log/slog"
-	"net"
 	"net/http"
 	"runtime/debug"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"github.com/seed14307185/refract/rewrite/coding"
 )
 
-var dialer = &net.Dialer{Timeout: 5 * time.Second, KeepAlive: 30 * time.Second}
+// errUnasked is a 304 to a request without a condition: the visitor would take
+// a page for current that nobody asked the origin about.
+var errUnasked = errors.New("the origin answers 304 to a request without a condition")
 
 // answer looks at the origin's response before it is passed on: the only place
 // where a response is changed.
 func (p *Proxy) answer(resp *http.Response) error {
 	x := exchangeOf(resp.Request)
+	if x.set.Edge.ServerTiming && resp.StatusCode != http.StatusSwitchingProtocols {
+		defer func(answered time.Time) { serverTiming(x, resp.Header, answered) }(time.Now())
+	}
+	x.version = [2]int{resp.ProtoMajor, resp.ProtoMinor}
 	if resp.StatusCode == http.StatusSwitchingProtocols {
 		x.upgraded = true
-		resp.Header["Via"] = append(resp.Header["Via"], via)
+		upgraded(resp.Header)
+		resp.Header["Via"] = append(resp.Header["Via"], via(resp.ProtoMajor, resp.ProtoMinor))
 		return nil
 	}
+	if x.conditional && x.held == "" && resp.StatusCode == http.StatusNotModified {
+		return errUnasked
+	}
+	p.relocate(x, resp.Header)
 	document := resp.StatusCode == http.StatusOK && isHTML(resp.Header)
 	if !x.touched && (!document || len(x.set.Live()) == 0) && len(x.set.Edge.Identity.Traits) == 0 {
 		return nil
@@ -48,10 +57,13 @@ func (p *Proxy) change(x *Exchange, resp *http.Response, document bool) {
 	if len(x.set.Edge.Identity.Traits) > 0 {
 		p.learnTraits(x, resp.Header)
 	}
-	if x.touched && (document || resp.StatusCode == http.StatusNotModified) {
+	part := resp.StatusCode == http.StatusPartialContent && isHTML(resp.Header)
+	if x.touched && (document || part || resp.StatusCode == http.StatusNotModified) {
 		// Also where nothing was decided for this visitor: a shared cache must
 		// not serve what one visitor gets to another.
 		private(resp.Header)
+		addVisitorVary(resp.Header, x.set.Edge.Identity)
+		p.warnOfCaches(x, resp.Header)
 	}
 	if document && len(x.set.Live()) > 0 && x.Request.Method == http.MethodGet && !sharedCacheable(resp.Header) {
 		if p.recognise(x); x.who.mayMint {
@@ -59,7 +71,14 @@ func (p *Proxy) change(x *Exchange, resp *http.Response, document bool) {
 			resp.Header.Add("Set-Cookie", firstPartyCookie(x.who.visitor))
 		}
 	}
-	if len(x.Decision) == 0 {
+	switch {
+	case len(x.Decision) == 0:
+		return
+	case x.held != "" && resp.StatusCode == http.StatusNotModified:
+		resp.Header["Etag"] = []string{x.held}
+		delete(resp.Header, "Last-Modified")
+		x.Sightings = x.heldFinds
+		x.again = x.Request.Method == http.MethodGet
 		return
 	}
 	if x.Passthrough = untouchable(resp); x.Passthrough != "" {
@@ -76,17 +95,24 @@ func (p *Proxy) change(x *Exchange, resp *http.Response, document bool) {
 		x.Passthrough = ReasonInternal
 		return
 	}
-	if x.Sightings = ruledOut(program, resp.Header.Get("Content-Type")); x.Sightings != nil {
+	if x.Sightings = ruledOut(program.Program, resp.Header.Get("Content-Type")); x.Sightings != nil {
 		x.Passthrough = ReasonCharset
 		return
 	}
 	to := coding.Accept(x.Request.Header["Accept-Encoding"]).Answer(from)
-	if x.Request.Method != http.MethodHead && !p.open(x, program, resp, from, to) {
+	if x.Request.Method != http.MethodHead && !p.open(x, program.Program, resp, from, to) {
 		return
 	}
-	// What the origin said of its own bytes is not true of ours.
-	for _, h := range [...]string{"ETag", "Last-Modified", "Accept-Ranges", "Content-Length", "Content-Md5", "Digest", "Content-Digest", "Repr-Digest"} {
-		delete(resp.Header, http.CanonicalHeaderKey(h))
+	if tags := resp.Header["Etag"]; len(tags) == 1 {
+		x.tag = markTag(tags[0], program.mark)
+	}
+	withoutIntegrity(resp.Header)
+	withoutIntegrity(resp.Trailer)
+	for _, h := range [...]string{"Last-Modified", "Accept-Ranges", "Content-Length", "Use-As-Dictionary"} {
+		delete(resp.Header, h)
+	}
+	if x.tag != "" {
+		resp.Header["Etag"] = []string{x.tag}
 	}
 	resp.ContentLength = -1
 	if from != coding.Identity || to != coding.Identity {
@@ -98,6 +124,14 @@ func (p *Proxy) change(x *Exchange, resp *http.Response, document bool) {
 		delete(resp.Header, "Content-Encoding")
 	default:
 		resp.Header["Content-Encoding"] = []string{to.String()}
+	}
+}
+
+// withoutIntegrity takes off what the origin said of its own bytes: it is not
+// true of ours. It is for headers and trailers.
+func withoutIntegrity(h http.Header) {
+	for _, name := range [...]string{"Etag", "Content-Md5", "Digest", "Content-Digest", "Repr-Digest", "Unencoded-Digest", "Signature", "Signature-Input"} {
+		delete(h, name)
 	}
 }
 
@@ -137,11 +171,19 @@ func isHTML(h http.Header) bool {
 	return strings.EqualFold(strings.TrimSpace(t), "text/html")
 }
 
+// targeted are the fields that tell shared caches more than browsers: RFC 9213,
+// and what came before it.
+var targeted = [...]string{
+	"Cdn-Cache-Control", "Surrogate-Control", "Cloudflare-Cdn-Cache-Control", "Akamai-Cache-Control", "Netlify-Cdn-Cache-Control",
+	"Vercel-Cdn-Cache-Control", "X-Accel-Expires",
+}
+
 // private keeps a response out of shared caches, and has browsers ask again.
 // A no-store of the origin stays.
 func private(h http.Header) {
-	for _, name := range [...]string{"CDN-Cache-Control", "Surrogate-Control", "Expires", "Cloudflare-CDN-Cache-Control"} {
-		delete(h, http.CanonicalHeaderKey(name))
+	delete(h, "Expires")
+	for _, name := range targeted {
+		delete(h, name)
 	}
 	v := "private, no-cache"
 	for _, token := range [...]string{"no-store", "no-transform"} {
@@ -155,7 +197,7 @@ func private(h http.Header) {
 // sharedCacheable says whether the origin allows shared caches to store the
 // response: then a cookie of one visitor must not be on it.
 func sharedCacheable(h http.Header) bool {
-	for _, name := range [...]string{"Surrogate-Control", "Cdn-Cache-Control", "Cloudflare-Cdn-Cache-Control"} {
+	for _, name := range targeted {
 		if len(h[name]) > 0 {
 			return true
 		}
@@ -180,64 +222,3 @@ func hasToken(lines []string, token string) bool {
 	}
 	return false
 }
-
-// writer is the visitor's ResponseWriter: it counts, and keeps Go's server from
-// adding what the origin did not send.
-type writer struct {
-	http.ResponseWriter
-	x      *Exchange
-	status int
-	bytes  int64
-}
-
-func (w *writer) WriteHeader(status int) {
-	if status >= 200 || status == http.StatusSwitchingProtocols {
-		w.status = status
-		h := w.Header()
-		h["Via"] = append(h["Via"], via)
-		if _, typed := h["Content-Type"]; !typed {
-			h["Content-Type"] = nil // or it would be guessed
-		}
-		if _, sized := h["Content-Length"]; !sized {
-			h["Transfer-Encoding"] = []string{"chunked"} // or an empty body gets a length; the server drops it where it can't be
-		}
-		if status == http.StatusNotModified {
-			// Go's server takes these out of a 304, where it finds them.
-			for from, to := range map[string]string{"Content-Type": "content-type", "Content-Length": "content-length"} {
-				if v := h[from]; len(v) > 0 {
-					delete(h, from)
-					h[to] = v
-				}
-			}
-		}
-	}
-	w.ResponseWriter.WriteHeader(status)
-}
-
-func (w *writer) Write(b []byte) (int, error) {
-	if w.status == 0 {
-		w.WriteHeader(http.StatusOK)
-	}
-	n, err := w.ResponseWriter.Write(b)
-	w.bytes += int64(n)
-	return n, err
-}
-
-// Unwrap is for http.ResponseController: flushing and upgrading.
-func (w *writer) Unwrap() http.ResponseWriter { return w.ResponseWriter }
-
-// clientBody is a request's body that remembers whether the client broke it.
-type clientBody struct {
-	io.ReadCloser
-	err atomic.Pointer[error]
-}
-
-func (b *clientBody) Read(p []byte) (int, error) {
-	n, err := b.ReadCloser.Read(p)
-	if err != nil && err != io.EOF && err != http.ErrBodyReadAfterClose {
-		b.err.Store(&err)
-	}
-	return n, err
-}
-
-func (b *clientBody) broken() bool { return b.err.Load() != nil }

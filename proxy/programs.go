@@ -11,7 +11,13 @@ import (
 // immutable: with one more it is another.
 type programs struct {
 	revision string
-	compiled map[string]*rewrite.Program // by programKey
+	compiled map[string]*program // by programKey
+}
+
+// program is a decision, ready for package rewrite.
+type program struct {
+	*rewrite.Program
+	mark string // see markOf
 }
 
 // maxPrograms bounds how many decisions are kept ready: pages with k rules that
@@ -21,34 +27,35 @@ const maxPrograms = 256
 
 // program is the exchange's decision, ready for package rewrite: the same one
 // for all who get the same, since its readers' memory is used again.
-func (p *Proxy) program(x *Exchange) (*rewrite.Program, error) {
+func (p *Proxy) program(x *Exchange) (*program, error) {
 	var room [256]byte
 	key := programKey(room[:0], x.Decision)
 	known := p.programs.Load()
 	if known != nil && known.revision == x.set.Revision {
-		if program := known.compiled[string(key)]; program != nil {
-			return program, nil
+		if ready := known.compiled[string(key)]; ready != nil {
+			return ready, nil
 		}
 	}
 	plan := rewrite.Plan{Attribute: x.set.Edge.Attribute}
 	for _, d := range x.Decision {
 		plan.Surfaces = append(plan.Surfaces, d.Rule.Change(d.Arm))
 	}
-	program, err := rewrite.Compile(plan)
+	compiled, err := rewrite.Compile(plan)
 	if err != nil {
 		return nil, err
 	}
+	ready := &program{compiled, markOf(x.set.Revision, string(key))}
 	if p.Current().Revision == x.set.Revision { // else it was asked before a reload, and nobody asks again
-		p.keep(x.set.Revision, string(key), program)
+		p.keep(x.set.Revision, string(key), ready)
 	}
-	return program, nil
+	return ready, nil
 }
 
 // keep adds a program. Of another revision nothing stays.
-func (p *Proxy) keep(revision, key string, program *rewrite.Program) {
+func (p *Proxy) keep(revision, key string, ready *program) {
 	for {
 		known := p.programs.Load()
-		next := &programs{revision, map[string]*rewrite.Program{key: program}}
+		next := &programs{revision, map[string]*program{key: ready}}
 		if known != nil && known.revision == revision && len(known.compiled) < maxPrograms {
 			maps.Copy(next.compiled, known.compiled)
 		}

@@ -13,10 +13,8 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httputil"
-	"net/netip"
 	"net/url"
 	"runtime/debug"
-	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -32,9 +30,15 @@ import (
 // Proxy serves an origin's pages, swapped where a rule says so. Set the fields,
 // then use it; they must not change after that. It is safe for concurrent use.
 type Proxy struct {
-	// Origin is the app: scheme and host. Required.
+	// Origin is the app: scheme and host. Nil: Transport chooses the server, by
+	// the request's Host and path, and must not go by its URL, which then names
+	// what the visitor asked for.
 	Origin *url.URL
-	// Transport carries requests to the origin; nil: NewTransport().
+	// Transport carries requests to the origin; nil: NewTransport(), which needs
+	// Origin. It must leave codings as they are. An error that says Timeout() is
+	// answered with 504, any other with 502. The body of a 101 is an
+	// io.ReadWriteCloser, with CloseWrite if a tunnel's two sides may end one
+	// after the other.
 	Transport http.RoundTripper
 	// Current returns the revision to serve a request under. Required.
 	Current func() *rules.Set
@@ -62,27 +66,15 @@ type Proxy struct {
 	codings  coding.Pool
 	pages    rewrite.Memory // of recent pages, by path
 	programs atomic.Pointer[programs]
+	finds    finds
+	behind   sync.Once // a cache before the origin was told of
+	before   sync.Once // and one before this proxy
 }
 
 const (
-	via          = "1.1 refract"
-	maxLoops     = 4 // passes through this proxy before a request is taken for a loop
 	copyBuffer   = 32 << 10
 	originAbsent = "The application behind this address does not answer. Please try again in a moment.\n"
 )
-
-// NewTransport returns a transport made for one origin nearby.
-func NewTransport() *http.Transport {
-	t := http.DefaultTransport.(*http.Transport).Clone()
-	t.Proxy = nil
-	t.DialContext = dialer.DialContext
-	t.DisableCompression = true // or it would decode behind our back
-	t.MaxIdleConns = 0
-	t.MaxIdleConnsPerHost = 256
-	t.ResponseHeaderTimeout = 60 * time.Second
-	t.MaxResponseHeaderBytes = 1 << 20
-	return t
-}
 
 func (p *Proxy) init() {
 	if p.Now == nil {
@@ -117,9 +109,10 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer p.finish(x, out)
 	switch {
 	case r.Method == http.MethodConnect || r.Method == http.MethodTrace:
+		out.Header().Set("Allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")
 		http.Error(out, "this method is not served here", http.StatusMethodNotAllowed)
 		return
-	case loops(r):
+	case loops(r.Header):
 		http.Error(out, "the request went round in a loop: the origin leads back to this proxy", http.StatusLoopDetected)
 		return
 	}
@@ -131,14 +124,6 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		r.Body = x.sent
 	}
 	p.forward.ServeHTTP(out, r)
-}
-
-func loops(r *http.Request) bool {
-	n := 0
-	for _, v := range r.Header["Via"] {
-		n += strings.Count(v, via)
-	}
-	return n >= maxLoops
 }
 
 // decide fills in who asks and what they get. A panic in it leaves the plain
@@ -206,53 +191,6 @@ func (p *Proxy) subject(x *Exchange) rules.Subject {
 	return s
 }
 
-// outgoing makes the request that the origin sees: the visitor's, byte for
-// byte where HTTP lets us.
-func (p *Proxy) outgoing(pr *httputil.ProxyRequest) {
-	in, out := pr.In, pr.Out
-	out.URL.Scheme, out.URL.Host = p.Origin.Scheme, p.Origin.Host
-	out.URL.RawQuery = in.URL.RawQuery // ReverseProxy drops what it can't parse
-	if path := exchangeOf(in).path; path != in.URL.EscapedPath() {
-		out.URL.Opaque = path // a URL escapes more than browsers do
-	}
-	out.Host = in.Host
-	p.forwarded(pr, exchangeOf(in).set.Edge.TrustedProxies)
-	out.Header["Via"] = append(out.Header["Via"], via)
-	stripCookie(out.Header, FirstPartyCookie)
-	if u := out.Header.Get("Upgrade"); u != "" && !strings.EqualFold(u, "websocket") {
-		out.Header.Del("Upgrade") // h2c would be a tunnel past everything here
-		out.Header.Del("Connection")
-	}
-	if x := exchangeOf(in); len(x.Decision) > 0 {
-		// The page may be changed on its way: the origin must send all of it,
-		// in a coding that can be undone.
-		for _, h := range [...]string{"If-None-Match", "If-Modified-Since", "If-Range", "Range", "Available-Dictionary"} {
-			out.Header.Del(h)
-		}
-		if ask := coding.Accept(in.Header["Accept-Encoding"]).Ask(); ask != nil {
-			out.Header["Accept-Encoding"] = ask
-		}
-	}
-}
-
-// forwarded tells the origin who asks and how: what a trusted peer said, and
-// the peer itself; from anyone else the peer alone.
-func (p *Proxy) forwarded(pr *httputil.ProxyRequest, trusted []netip.Prefix) {
-	in, out := pr.In.Header, pr.Out.Header
-	peer, err := netip.ParseAddrPort(pr.In.RemoteAddr)
-	if err != nil || !slices.ContainsFunc(trusted, func(net netip.Prefix) bool { return net.Contains(peer.Addr().Unmap()) }) {
-		pr.SetXForwarded()
-		return
-	}
-	out["X-Forwarded-For"] = in["X-Forwarded-For"]
-	pr.SetXForwarded() // adds the peer
-	for _, name := range [...]string{"X-Forwarded-Host", "X-Forwarded-Proto", "Forwarded"} {
-		if v := in[name]; len(v) > 0 {
-			out[name] = v
-		}
-	}
-}
-
 // originFailed answers for an origin that did not.
 func (p *Proxy) originFailed(w http.ResponseWriter, r *http.Request, err error) {
 	x := exchangeOf(r)
@@ -273,7 +211,7 @@ func (p *Proxy) originFailed(w http.ResponseWriter, r *http.Request, err error) 
 		status = http.StatusGatewayTimeout
 	}
 	if !x.ClientGone {
-		p.Log.Warn("the origin does not answer", slog.String("origin", p.Origin.Host), slog.String("error", err.Error()),
+		p.Log.Warn("the origin does not answer", slog.String("origin", r.URL.Host), slog.String("error", err.Error()),
 			slog.String("method", r.Method), slog.String("path", r.URL.Path))
 	}
 	h := w.Header()
@@ -298,6 +236,9 @@ func (p *Proxy) finish(x *Exchange, out *writer) {
 			p.Log.Error("rewriting failed: the rest of the page is as the app made it", slog.String("error", err.Error()), slog.String("path", x.path))
 		}
 		x.Passthrough = whyUntouched(x.Sightings)
+		if x.body.complete && x.tag != "" && err == nil {
+			p.finds.keep(x.Request, x.tag, x.Sightings)
+		}
 	}
 	if v := recover(); v != nil {
 		defer panic(v)
@@ -328,13 +269,13 @@ func (p *Proxy) survive(what string) {
 func (p *Proxy) report(x *Exchange) {
 	defer p.survive("handing on what happened")
 	end := p.Now()
-	if x.body != nil {
+	if x.body != nil || x.again {
 		for i, d := range x.Decision {
 			if x.Sightings[i].State != rewrite.Swappable {
 				continue
 			}
 			x.Treated = x.Treated || d.Arm == rules.Treatment
-			if !x.body.complete || x.OriginError != nil {
+			if !x.again && !x.body.complete || x.OriginError != nil {
 				continue // who knows what the visitor saw of it
 			}
 			p.Expose(&rules.Exposure{

@@ -154,8 +154,14 @@ func (x exchange) sameHead(t *testing.T, header textproto.MIMEHeader) {
 // personal is the header of a page that may be somebody's own.
 func (x exchange) personal(decided bool) textproto.MIMEHeader {
 	h := drop(endToEnd(x.made.header), "Date", "Expires")
+	if vary := h["Vary"]; !strings.Contains(strings.Join(vary, ", "), "Cookie") {
+		h["Vary"] = append(slices.Clone(vary), "Cookie")
+	}
 	if decided {
-		h = drop(h, "Content-Length", "ETag", "Last-Modified", "Accept-Ranges")
+		h = drop(h, "Content-Length", "Last-Modified", "Accept-Ranges")
+		if tag := strings.TrimSuffix(strings.TrimPrefix(h.Get("ETag"), "W/"), `"`); tag != "" && strings.HasPrefix(x.got.header.Get("ETag"), "W/"+tag+"-rf") {
+			h["Etag"] = x.got.header["Etag"]
+		}
 		if vary := h["Vary"]; h["Content-Encoding"] != nil && !strings.Contains(strings.Join(vary, ", "), "Accept-Encoding") {
 			h["Vary"] = append(slices.Clone(vary), "Accept-Encoding")
 		}

@@ -80,7 +80,7 @@ func drop(h textproto.MIMEHeader, names ...string) textproto.MIMEHeader {
 // endToEnd returns the header without what is between two neighbours only.
 func endToEnd(h textproto.MIMEHeader) textproto.MIMEHeader {
 	names := []string{"Connection", "Proxy-Connection", "Keep-Alive", "Proxy-Authenticate", "Proxy-Authorization",
-		"Te", "Trailer", "Transfer-Encoding", "Upgrade", "Via"}
+		"Te", "Trailer", "Transfer-Encoding", "Upgrade", "Via", "Cdn-Loop"}
 	for _, line := range h["Connection"] {
 		for name := range strings.SplitSeq(line, ",") {
 			names = append(names, strings.TrimSpace(name))

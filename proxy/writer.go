@@ -1,0 +1,74 @@
+package proxy
+
+import (
+	"io"
+	"net/http"
+	"sync/atomic"
+)
+
+// writer is the visitor's ResponseWriter: it counts, and keeps Go's server from
+// adding what the origin did not send.
+type writer struct {
+	http.ResponseWriter
+	x      *Exchange
+	status int
+	bytes  int64
+}
+
+func (w *writer) WriteHeader(status int) {
+	if status < 200 && status != http.StatusSwitchingProtocols {
+		if w.x.Request.ProtoAtLeast(1, 1) { // RFC 9110, section 15.2
+			w.ResponseWriter.WriteHeader(status)
+		}
+		return
+	}
+	w.status = status
+	h := w.Header()
+	if v := w.x.version; v != [2]int{} {
+		h["Via"] = append(h["Via"], via(v[0], v[1]))
+	}
+	if _, typed := h["Content-Type"]; !typed {
+		h["Content-Type"] = nil // or it would be guessed
+	}
+	if _, sized := h["Content-Length"]; !sized {
+		h["Transfer-Encoding"] = []string{"chunked"} // or an empty body gets a length; the server drops it where it can't be
+	}
+	if status == http.StatusNotModified {
+		// Go's server takes these out of a 304, where it finds them.
+		for from, to := range map[string]string{"Content-Type": "content-type", "Content-Length": "content-length"} {
+			if v := h[from]; len(v) > 0 {
+				delete(h, from)
+				h[to] = v
+			}
+		}
+	}
+	w.ResponseWriter.WriteHeader(status)
+}
+
+func (w *writer) Write(b []byte) (int, error) {
+	if w.status == 0 {
+		w.WriteHeader(http.StatusOK)
+	}
+	n, err := w.ResponseWriter.Write(b)
+	w.bytes += int64(n)
+	return n, err
+}
+
+// Unwrap is for http.ResponseController: flushing and upgrading.
+func (w *writer) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+// clientBody is a request's body that remembers whether the client broke it.
+type clientBody struct {
+	io.ReadCloser
+	err atomic.Pointer[error]
+}
+
+func (b *clientBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if err != nil && err != io.EOF && err != http.ErrBodyReadAfterClose {
+		b.err.Store(&err)
+	}
+	return n, err
+}
+
+func (b *clientBody) broken() bool { return b.err.Load() != nil }
