@@ -1,0 +1,134 @@
+package proxy
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/seed14307185/refract/rules"
+)
+
+// dial opens a connection to a server of a test, for what no client sends.
+func dial(t testing.TB, edge string) (*net.TCPConn, *bufio.Reader) {
+	t.Helper()
+	conn, err := net.Dial("tcp", strings.TrimPrefix(edge, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	return conn.(*net.TCPConn), bufio.NewReader(conn)
+}
+
+// upgrades answers every request with a tunnel.
+func upgrades(t testing.TB, head string, serve func(*net.TCPConn, *bufio.Reader)) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		conn, rw, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer conn.Close()
+		fmt.Fprint(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"+head+"\r\n")
+		serve(conn.(*net.TCPConn), rw.Reader)
+	})
+}
+
+const askForTunnel = "GET /projects/7 HTTP/1.1\r\nHost: x\r\nCookie: user=ann\r\nConnection: keep-alive, Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: abc\r\n\r\n"
+
+// TestTunnelHalfClose: one side may end before the other has said all, in both
+// directions.
+func TestTunnelHalfClose(t *testing.T) {
+	for _, idle := range []time.Duration{0, time.Hour} {
+		t.Run(fmt.Sprint("idle ", idle), func(t *testing.T) {
+			edge, s, p := front(t, upgrades(t, "", func(conn *net.TCPConn, r *bufio.Reader) {
+				got, err := io.ReadAll(r) // until the visitor has ended their side
+				if err != nil {
+					t.Error(err)
+				}
+				fmt.Fprintf(conn, "you said %s", got)
+			}))
+			set := *p.Current()
+			set.Edge.Limits.Tunnel = idle
+			p.Current = func() *rules.Set { return &set }
+			conn, r := dial(t, edge)
+			fmt.Fprint(conn, askForTunnel)
+			resp, err := http.ReadResponse(r, nil)
+			if err != nil || resp.StatusCode != http.StatusSwitchingProtocols {
+				t.Fatal(resp, err)
+			}
+			fmt.Fprint(conn, "hello")
+			conn.CloseWrite()
+			if got, err := io.ReadAll(r); err != nil || string(got) != "you said hello" {
+				t.Errorf("%q, %v", got, err)
+			}
+			s.wait()
+			if x := s.exchanges[0]; x.Status != http.StatusSwitchingProtocols || x.OriginError != nil || x.Passthrough != ReasonUpgrade {
+				t.Errorf("%d, %v, %s", x.Status, x.OriginError, x.Passthrough)
+			}
+		})
+	}
+}
+
+func TestTunnelHeaders(t *testing.T) {
+	edge, _, _ := front(t, upgrades(t, "Connection: X-Private\r\nX-Private: 1\r\nKeep-Alive: timeout=5\r\nSec-WebSocket-Accept: xyz\r\nSet-Cookie: a=1\r\nSet-Cookie: b=2\r\n", func(*net.TCPConn, *bufio.Reader) {}))
+	conn, r := dial(t, edge)
+	fmt.Fprint(conn, askForTunnel)
+	resp, err := http.ReadResponse(r, nil)
+	if err != nil || resp.StatusCode != http.StatusSwitchingProtocols {
+		t.Fatal(resp, err)
+	}
+	want := http.Header{"Connection": {"Upgrade"}, "Upgrade": {"websocket"}, "Sec-Websocket-Accept": {"xyz"}, "Set-Cookie": {"a=1", "b=2"}, "Via": {"1.1 refract"}}
+	if fmt.Sprint(resp.Header) != fmt.Sprint(want) {
+		t.Errorf("the visitor sees %v", resp.Header)
+	}
+}
+
+// TestUnaskedUpgrade: an origin can't make a tunnel of a plain request, or of
+// one that asked for something else.
+func TestUnaskedUpgrade(t *testing.T) {
+	for _, ask := range []string{"", "Connection: Upgrade\r\nUpgrade: h2c\r\n", "Connection: Upgrade\r\nUpgrade: h2c, websocket\r\n"} {
+		edge, s, _ := front(t, upgrades(t, "", func(*net.TCPConn, *bufio.Reader) {}))
+		conn, r := dial(t, edge)
+		fmt.Fprint(conn, "GET / HTTP/1.1\r\nHost: x\r\n"+ask+"\r\n")
+		if resp, err := http.ReadResponse(r, nil); err != nil || resp.StatusCode != http.StatusBadGateway {
+			t.Errorf("%q: %v, %v", ask, resp, err)
+		}
+		s.wait()
+		if s.exchanges[0].OriginError == nil {
+			t.Errorf("%q: nothing is said of the origin", ask)
+		}
+	}
+}
+
+// TestIdleTunnel: a byte in either direction keeps both alive.
+func TestIdleTunnel(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		visitor, ours := net.Pipe()
+		defer visitor.Close()
+		tun := &tunnel{ours, time.Minute}
+		tun.extend()
+		begin := time.Now()
+		ended := make(chan time.Duration)
+		go func() {
+			_, err := io.Copy(io.Discard, tun)
+			if e, ok := err.(net.Error); !ok || !e.Timeout() {
+				t.Errorf("it ends with %v", err)
+			}
+			ended <- time.Since(begin)
+		}()
+		go io.Copy(io.Discard, visitor)
+		time.Sleep(50 * time.Second) // by the bubble's clock
+		fmt.Fprint(tun, "from the origin")
+		time.Sleep(50 * time.Second)
+		fmt.Fprint(visitor, "from the visitor")
+		if after := <-ended; after != 160*time.Second {
+			t.Errorf("it ends after %v", after)
+		}
+	})
+}
