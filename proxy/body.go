@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"slices"
+	"time"
 
 	"github.com/seed14307185/refract/rewrite"
 	"github.com/seed14307185/refract/rewrite/coding"
@@ -18,6 +19,7 @@ type page struct {
 	response *http.Response
 	decoder  *coding.Decoder // nil: the origin's body has no coding
 	html     *rewrite.Reader
+	watch    stopwatch       // around html
 	encoder  *coding.Encoder // nil: the visitor's has none
 	complete bool            // the whole page was read
 	err      error           // what broke it off
@@ -31,14 +33,15 @@ type page struct {
 // For that it waits for the first bytes of a coded page, after which only the
 // visitor's own connection can tell that something is wrong.
 func (p *Proxy) open(x *Exchange, program *rewrite.Program, resp *http.Response, from, to coding.Coding) bool {
-	b := &page{origin: resp.Body, response: resp}
-	var src io.Reader = resp.Body
+	b := &page{origin: resp.Body, response: resp, watch: stopwatch{origin: resp.Body}}
+	var src io.Reader = &b.watch
 	if from != coding.Identity {
-		b.decoder = p.codings.NewDecoder(resp.Body, from)
+		b.decoder = p.codings.NewDecoder(src, from)
 		src = b.decoder
 	}
 	contentType := resp.Header.Get("Content-Type")
 	b.html = program.NewReader(src, contentType)
+	b.watch.html = b.html
 	b.html.Learn(&p.pages, x.Request.URL.Path, contentType)
 	if b.decoder != nil {
 		// Nothing that could panic may come after this.
@@ -56,7 +59,7 @@ func (p *Proxy) open(x *Exchange, program *rewrite.Program, resp *http.Response,
 		}
 	}
 	if to != coding.Identity {
-		b.encoder = p.codings.NewEncoder(b.html, to)
+		b.encoder = p.codings.NewEncoder(rewritten{&b.watch}, to)
 	}
 	x.body, resp.Body = b, b
 	return true
@@ -68,7 +71,7 @@ func (b *page) Read(to []byte) (n int, err error) {
 	if b.encoder != nil {
 		n, err = b.encoder.Read(to)
 	} else {
-		n, err = b.html.Read(to)
+		n, err = rewritten{&b.watch}.Read(to)
 	}
 	if err == io.EOF {
 		b.complete = true
@@ -96,11 +99,11 @@ func (b *page) Close() error {
 }
 
 // done closes the page, and says what was found on it and what was wrong with
-// the rewriter. It is called once, at the end.
-func (b *page) done() ([]rewrite.Sighting, error) {
+// the rewriter, and how long that took. It is called once, at the end.
+func (b *page) done() ([]rewrite.Sighting, time.Duration, error) {
 	_ = b.Close() // what of the origin's answer wasn't read isn't wanted
 	defer b.html.Close()
-	return slices.Clone(b.html.Sightings()), b.html.Fault()
+	return slices.Clone(b.html.Sightings()), b.watch.working, b.html.Fault()
 }
 
 // ruledOut is what the rewriter would find on a page whose charset, by its

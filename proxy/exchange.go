@@ -30,6 +30,12 @@ type Exchange struct {
 	ClientGone bool
 	// Treated says that a region of this response was swapped.
 	Treated bool
+	// Rewriting is what the page's rewriting took, its decoding included, the
+	// waiting for the origin not. 0: it was not rewritten.
+	Rewriting time.Duration
+	// Origin is the host of the server that answered, as the transport's
+	// Response.Request has it. Empty: none did.
+	Origin string
 
 	began      time.Time // by the machine's clock
 	set        *rules.Set

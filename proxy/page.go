@@ -23,6 +23,7 @@ func (p *Proxy) answer(resp *http.Response) error {
 		defer func(answered time.Time) { serverTiming(x, resp.Header, answered) }(time.Now())
 	}
 	x.version = [2]int{resp.ProtoMajor, resp.ProtoMinor}
+	x.Origin = resp.Request.URL.Host
 	if resp.StatusCode == http.StatusSwitchingProtocols {
 		x.upgraded = true
 		upgraded(resp.Header)

@@ -36,7 +36,8 @@ type Proxy struct {
 	Origin *url.URL
 	// Transport carries requests to the origin; nil: NewTransport(), which needs
 	// Origin. It must leave codings as they are. An error that says Timeout() is
-	// answered with 504, any other with 502. The body of a 101 is an
+	// answered with 504, any other with 502. A response's Request must have the
+	// context of the one that was given. The body of a 101 is an
 	// io.ReadWriteCloser, with CloseWrite if a tunnel's two sides may end one
 	// after the other.
 	Transport http.RoundTripper
@@ -232,7 +233,7 @@ func (p *Proxy) finish(x *Exchange, out *writer) {
 	}
 	if x.body != nil {
 		var err error
-		if x.Sightings, err = x.body.done(); err != nil {
+		if x.Sightings, x.Rewriting, err = x.body.done(); err != nil {
 			p.Log.Error("rewriting failed: the rest of the page is as the app made it", slog.String("error", err.Error()), slog.String("path", x.path))
 		}
 		x.Passthrough = whyUntouched(x.Sightings)
