@@ -268,6 +268,11 @@ func TestFragments(t *testing.T) {
 	if len(s.exposures) != 6 {
 		t.Errorf("%d exposures", len(s.exposures))
 	}
+	// What a framework streams later, for a place that it has left open before.
+	edge, s, p = front(t, pageWith("<body><!--$?--><template id=B:0></template><!--/$--></body><div hidden id=S:0>"+part+"</div><script>$RC('B:0','S:0')</script>"))
+	if _, body := do(t, "GET", edge+"/projects/7", "Cookie", "user="+s.member(p, "invite-teammate", rules.Treatment)); !strings.Contains(body, "<div hidden id=S:0><div data-surface=\"project-home.card\"><h2>") {
+		t.Errorf("streamed later: %s", body)
+	}
 	for _, contentType := range []string{"text/vnd.turbo-stream.html", "text/x-component", "application/json", "multipart/x-mixed-replace; boundary=x", "multipart/related", "application/xhtml+xml", "message/rfc822", "text/plain"} {
 		edge, s, p := front(t, pageWith(part, "Content-Type", contentType))
 		if _, body := do(t, "GET", edge+"/projects/7", "Cookie", "user="+s.member(p, "invite-teammate", rules.Treatment)); body != part || s.exchanges[0].Passthrough != ReasonType {

@@ -196,13 +196,17 @@ func (p *Proxy) subject(x *Exchange) rules.Subject {
 func (p *Proxy) originFailed(w http.ResponseWriter, r *http.Request, err error) {
 	x := exchangeOf(r)
 	x.OriginError = err
+	if x.sent != nil && !x.sent.ended.Load() && x.Request.ProtoMajor == 1 {
+		// The server would wait for the rest of the body before it answers. Of
+		// HTTP/2 it would end the connection.
+		w.Header().Set("Connection", "close")
+	}
 	status := http.StatusBadGateway
 	var timeout interface{ Timeout() bool }
 	switch {
 	case x.sent != nil && x.sent.broken():
 		// Whatever the origin made of half a body, it is the client's doing.
 		x.ClientGone = true
-		w.Header().Set("Connection", "close")
 		http.Error(w, "the request's body is broken", http.StatusBadRequest)
 		return
 	case r.Context().Err() != nil:

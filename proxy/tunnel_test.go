@@ -2,10 +2,12 @@ package proxy
 
 import (
 	"bufio"
+	"context"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -104,6 +106,30 @@ func TestUnaskedUpgrade(t *testing.T) {
 			t.Errorf("%q: nothing is said of the origin", ask)
 		}
 	}
+}
+
+// TestTunnelEndsWithItsContext, on both sides: that is how a server that shuts
+// down ends what it can't see any more.
+func TestTunnelEndsWithItsContext(t *testing.T) {
+	gone := make(chan bool)
+	_, s, p := front(t, upgrades(t, "", func(conn *net.TCPConn, r *bufio.Reader) {
+		io.ReadAll(r)
+		close(gone)
+	}))
+	ctx, shut := context.WithCancel(t.Context())
+	server := httptest.NewUnstartedServer(p)
+	server.Config.BaseContext = func(net.Listener) context.Context { return ctx }
+	server.Start()
+	defer server.Close()
+	conn, r := dial(t, server.URL)
+	fmt.Fprint(conn, askForTunnel)
+	if resp, err := http.ReadResponse(r, nil); err != nil || resp.StatusCode != http.StatusSwitchingProtocols {
+		t.Fatal(resp, err)
+	}
+	shut()
+	io.ReadAll(r)
+	<-gone
+	s.wait()
 }
 
 // TestIdleTunnel: a byte in either direction keeps both alive.

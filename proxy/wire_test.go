@@ -140,3 +140,25 @@ func TestSized(t *testing.T) {
 		}
 	}
 }
+
+// TestFailureDoesNotWaitForTheBody: who has not sent it all yet is told that
+// the origin failed, and not asked for the rest.
+func TestFailureDoesNotWaitForTheBody(t *testing.T) {
+	edge, s, p := front(t, http.NotFoundHandler())
+	p.Transport = roundTrip(func(r *http.Request) (*http.Response, error) {
+		if _, err := io.ReadFull(r.Body, make([]byte, 2)); err != nil {
+			t.Error(err)
+		}
+		return nil, io.ErrUnexpectedEOF
+	})
+	conn, r := dial(t, edge)
+	fmt.Fprint(conn, "POST /upload HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhe")
+	resp, err := http.ReadResponse(r, nil)
+	if err != nil || resp.StatusCode != http.StatusBadGateway || !resp.Close {
+		t.Fatal(resp, err)
+	}
+	s.wait()
+	if x := s.exchanges[0]; x.OriginError == nil || x.ClientGone {
+		t.Errorf("%v, client gone: %v", x.OriginError, x.ClientGone)
+	}
+}

@@ -60,12 +60,15 @@ func (w *writer) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 // clientBody is a request's body that remembers whether the client broke it.
 type clientBody struct {
 	io.ReadCloser
-	err atomic.Pointer[error]
+	err   atomic.Pointer[error]
+	ended atomic.Bool // soundly
 }
 
 func (b *clientBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
-	if err != nil && err != io.EOF && err != http.ErrBodyReadAfterClose {
+	if err == io.EOF {
+		b.ended.Store(true)
+	} else if err != nil && err != http.ErrBodyReadAfterClose {
 		b.err.Store(&err)
 	}
 	return n, err
