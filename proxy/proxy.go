@@ -74,6 +74,7 @@ type Proxy struct {
 
 const (
 	copyBuffer   = 32 << 10
+	flushAfter   = 2 * time.Millisecond // of a body with a length; one without is flushed at each read
 	originAbsent = "The application behind this address does not answer. Please try again in a moment.\n"
 )
 
@@ -91,6 +92,7 @@ func (p *Proxy) init() {
 		ErrorHandler:   p.originFailed,
 		Transport:      transport,
 		BufferPool:     new(buffers),
+		FlushInterval:  flushAfter,
 		ErrorLog:       slog.NewLogLogger(p.Log.Handler(), slog.LevelWarn),
 	}
 }
