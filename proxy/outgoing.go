@@ -86,7 +86,7 @@ func (p *Proxy) outgoing(pr *httputil.ProxyRequest) {
 		out.URL.Opaque = x.path // a URL escapes more than browsers do
 	}
 	out.Host = in.Host
-	p.forwarded(pr, x.set.Edge)
+	p.forwarded(pr, &x.set.Edge)
 	out.Header["Via"] = append(slices.Clip(in.Header["Via"]), via(in.ProtoMajor, in.ProtoMinor))
 	out.Header["Cdn-Loop"] = append(slices.Clip(in.Header["Cdn-Loop"]), pseudonym)
 	stripCookie(out.Header, FirstPartyCookie)
@@ -112,12 +112,12 @@ func (p *Proxy) outgoing(pr *httputil.ProxyRequest) {
 
 // forwarded tells the origin who asks and how: what a trusted peer said, and
 // the peer itself; from anyone else the peer alone.
-func (p *Proxy) forwarded(pr *httputil.ProxyRequest, edge rules.Edge) {
+func (p *Proxy) forwarded(pr *httputil.ProxyRequest, edge *rules.Edge) {
 	in, out := pr.In.Header, pr.Out.Header
 	peer, err := netip.ParseAddrPort(pr.In.RemoteAddr)
 	trusted := err == nil && slices.ContainsFunc(edge.TrustedProxies, func(net netip.Prefix) bool { return net.Contains(peer.Addr().Unmap()) })
 	for name := range out {
-		if !trusted && strings.HasPrefix(name, "X-Forwarded-") || aliases(name, edge.Identity) {
+		if !trusted && strings.HasPrefix(name, "X-Forwarded-") || aliases(name, &edge.Identity) {
 			delete(out, name)
 		}
 	}
@@ -137,7 +137,7 @@ func (p *Proxy) forwarded(pr *httputil.ProxyRequest, edge rules.Edge) {
 // aliases says whether a field is one that this proxy, or who stands before it,
 // vouches for, spelt with underscores: many servers make the same variable of
 // X_Forwarded_For and X-Forwarded-For.
-func aliases(name string, identity rules.Identity) bool {
+func aliases(name string, identity *rules.Identity) bool {
 	if strings.IndexByte(name, '_') < 0 {
 		return false
 	}
