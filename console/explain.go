@@ -132,7 +132,7 @@ func (c *Console) explainRules(set *rules.Set, path string, s rules.Subject, now
 			}
 		}
 		if !er.Applies {
-			status, cause := state(r, set, standings[r.Name], warming, now)
+			status, cause := RuleState(r, set, standings[r.Name], warming, now)
 			status, cause = switched(r.Name, c.Switches(), status, cause)
 			er.Why = whyNot(r, status, cause, path, s, now)
 		}

@@ -90,12 +90,17 @@ func ruleStatus(r *rules.Rule, set *rules.Set, s store.Standing, warming []strin
 		add(&rs.Treatment, e.TreatmentArm)
 		add(&rs.Control, e.ControlArm)
 	}
-	rs.State, rs.Cause = state(r, set, s, warming, now)
+	rs.State, rs.Cause = RuleState(r, set, s, warming, now)
 	return rs
 }
 
-// state says whether the rule is served, and why not.
-func state(r *rules.Rule, set *rules.Set, s store.Standing, warming []string, now time.Time) (state, cause string) {
+// States lists what RuleState says.
+var States = [...]string{"live", "draft", "rolled_back", "expired", "warming", "off"}
+
+// RuleState says whether a rule of the set is served, and what keeps it from
+// that: one of States, and of a rolled back rule the cause. warming are the
+// segments that are.
+func RuleState(r *rules.Rule, set *rules.Set, s store.Standing, warming []string, now time.Time) (state, cause string) {
 	switch {
 	case r.State == rules.Draft:
 		return "draft", ""

@@ -29,6 +29,9 @@ type Placement struct {
 	Rule *Rule
 	Arm  Arm
 	Unit segments.Unit // who was assigned
+	// Since is when the segment began to hold, in Unix milliseconds, as far as
+	// the decision record says: segments.Beginning if that is not known.
+	Since int64
 }
 
 // Decision is what happens on one page for one visitor: at most one placement
@@ -78,7 +81,8 @@ next:
 		if r.Segment.Who == segments.Account {
 			record = &who.AccountRecord
 		}
-		if !record.Holds(r.segment, at) {
+		since, holds := record.Since(r.segment, at)
+		if !holds {
 			continue
 		}
 		unit := segments.Unit{Who: segments.Visitor, ID: who.Visitor}
@@ -95,7 +99,7 @@ next:
 		if d == nil {
 			d = make(Decision, 0, 4) // pages with more are rare
 		}
-		d = append(d, Placement{Rule: r, Arm: arm, Unit: unit})
+		d = append(d, Placement{Rule: r, Arm: arm, Unit: unit, Since: since})
 	}
 	return d
 }

@@ -51,10 +51,17 @@ type Record struct {
 
 // Holds says whether the segment is true at the time.
 func (r Record) Holds(segment Key, at int64) bool {
+	_, holds := r.Since(segment, at)
+	return holds
+}
+
+// Since says whether the segment is true at the time, and from when on it has
+// been, as far as the record says: see Record.
+func (r Record) Since(segment Key, at int64) (from int64, holds bool) {
 	for _, o := range r.Open {
 		if o.Segment == segment && o.From <= at && at < o.Until {
-			return true
+			return o.From, true
 		}
 	}
-	return false
+	return 0, false
 }
