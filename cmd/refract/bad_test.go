@@ -129,7 +129,7 @@ func TestBrokenSite(t *testing.T) {
 	}
 	r.metric("refract_config_last_reload_successful 0")
 	r.metric(`refract_config_reloads_total{result="failure"} 1`)
-	r.metric(`refract_rule_live{rule="schedule-report"} 1`)
+	r.metric(`refract_rule_state{rule="schedule-report",state="live"} 1`)
 	r.send("track", map[string]any{"event": "Report Exported", "userId": "ann"})
 	r.get("/reports", "ann")
 	r.settle()

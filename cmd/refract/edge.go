@@ -209,7 +209,7 @@ func expired(r *rules.Rule, now time.Time) bool { return !r.Expires.IsZero() && 
 func (e *edge) stopped(s store.Stop) {
 	e.publish()
 	published := e.now()
-	e.meter.rollbacks.WithLabelValues(s.Rule, string(s.Cause)).Inc()
+	e.meter.stopped(s, published)
 	attrs := []any{slog.String("rule", s.Rule), slog.String("version", s.Version), slog.String("cause", string(s.Cause)),
 		slog.String("who", s.Who), slog.String("why", s.Why)}
 	if s.Verdict != nil {

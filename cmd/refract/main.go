@@ -15,9 +15,6 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// version is set when a release is built.
-var version = "dev"
-
 // Exit statuses.
 const (
 	exitOK      = 0
@@ -55,7 +52,7 @@ func newRoot(now func() time.Time) *cobra.Command {
 	root := &cobra.Command{
 		Use:           "refract",
 		Short:         "Swap tagged regions of an unmodified web app for the visitors in a segment, measured and reversible",
-		Version:       version,
+		Version:       buildOf().String(),
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"iter"
 	"net/http"
+	"runtime"
 	"strconv"
 	"time"
 
@@ -9,85 +11,144 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
-	"github.com/seed14307185/refract/outcomes"
 	"github.com/seed14307185/refract/proxy"
 	"github.com/seed14307185/refract/rewrite"
-	"github.com/seed14307185/refract/rules"
+	"github.com/seed14307185/refract/store"
 )
 
 // meter holds the metrics. Label values come from the site directory and from
-// fixed sets, never from requests.
+// fixed sets, never from requests. Safe for concurrent use.
 type meter struct {
-	registry     *prometheus.Registry
+	registry *prometheus.Registry
+	families []family // all but those of Go's runtime, as docs/operations.md lists them
+
 	requests     *prometheus.CounterVec
-	duration     prometheus.Histogram
 	inFlight     prometheus.Gauge
-	responses    *prometheus.CounterVec
-	passthrough  *prometheus.CounterVec
-	missing      *prometheus.CounterVec
-	duplicate    *prometheus.CounterVec
-	untouched    *prometheus.CounterVec
+	duration     prometheus.Histogram
 	originErrors prometheus.Counter
-	rollbacks    *prometheus.CounterVec
-	refusals     *prometheus.CounterVec
-	reloads      *prometheus.CounterVec
-	reloadOK     prometheus.Gauge
-	reloadedAt   prometheus.Gauge
-	logDropped   prometheus.Counter
+
+	responses   *prometheus.CounterVec
+	rewriting   prometheus.Histogram
+	passthrough *prometheus.CounterVec
+	missing     *prometheus.CounterVec
+	duplicate   *prometheus.CounterVec
+	untouched   *prometheus.CounterVec
+	trips       *prometheus.CounterVec
+	rollback    *prometheus.GaugeVec
+
+	refusals   *prometheus.CounterVec
+	reloads    *prometheus.CounterVec
+	reloadOK   prometheus.Gauge
+	reloadedAt prometheus.Gauge
+	logDropped prometheus.Counter
+
+	standing standing
+
+	// What is read off other rooms at each scrape. Set before handler is called;
+	// nil: there is nothing to read. They must be safe for concurrent use.
+	servers      iter.Seq2[string, bool]      // the origins' servers, and whether requests are sent to them
+	connections  func() int                   // of visitors, open now
+	certificates iter.Seq2[string, time.Time] // hosts of the certificates that are served, and when they expire
+}
+
+// family is what is told of a metric: its name without "refract_".
+type family struct {
+	name, kind, help string
+	labels           []string
+}
+
+func (m *meter) family(kind, name, help string, labels []string) string {
+	m.families = append(m.families, family{name, kind, help, labels})
+	return "refract_" + name
+}
+
+func (m *meter) counters(name, help string, labels ...string) *prometheus.CounterVec {
+	c := prometheus.NewCounterVec(prometheus.CounterOpts{Name: m.family("counter", name, help, labels), Help: help}, labels)
+	m.registry.MustRegister(c)
+	return c
+}
+
+func (m *meter) counter(name, help string) prometheus.Counter {
+	return m.counters(name, help).WithLabelValues()
+}
+
+func (m *meter) gauges(name, help string, labels ...string) *prometheus.GaugeVec {
+	g := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: m.family("gauge", name, help, labels), Help: help}, labels)
+	m.registry.MustRegister(g)
+	return g
+}
+
+func (m *meter) gauge(name, help string) prometheus.Gauge {
+	return m.gauges(name, help).WithLabelValues()
+}
+
+func (m *meter) histogram(name, help string, buckets ...float64) prometheus.Histogram {
+	h := prometheus.NewHistogram(prometheus.HistogramOpts{Name: m.family("histogram", name, help, nil), Help: help, Buckets: buckets})
+	m.registry.MustRegister(h)
+	return h
 }
 
 func newMeter() *meter {
-	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
-		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: "refract_" + name, Help: help}, labels)
+	m := &meter{registry: prometheus.NewRegistry()}
+	m.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+
+	build := buildOf()
+	m.gauges("build_info", "1; the labels say what runs.", "version", "commit", "go").
+		WithLabelValues(build.version, build.commit, runtime.Version()).Set(1)
+
+	m.reloads = m.counters("config_reloads_total", "Reloads tried: success or failure.", "result")
+	m.reloadOK = m.gauge("config_last_reload_successful", "1 if the last load of the site directory succeeded.")
+	m.reloadedAt = m.gauge("config_last_reload_success_timestamp_seconds", "When the site directory was last loaded with success.")
+
+	m.requests = m.counters("http_requests_total", "Requests answered. 499 is a client that left before there was an answer.", "code", "method")
+	m.inFlight = m.gauge("http_requests_in_flight", "Requests being served.")
+	m.duration = m.histogram("http_request_duration_seconds", "Time from the request's head to the response's end.",
+		.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10)
+	m.originErrors = m.counter("origin_errors_total", "Requests that the origin did not answer, or broke off.")
+
+	m.responses = m.counters("rule_responses_total",
+		"Pages on which a rule's surface was found and could be changed, in either arm; the operation is what auto came to.", "rule", "arm", "operation")
+	m.rewriting = m.histogram("rewrite_duration_seconds", "Time that a page's rewriting took, its decoding included, the waiting for the origin not.",
+		.00001, .000025, .00005, .0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1)
+	m.passthrough = m.counters("passthrough_total", "Pages that a rule could touch and that went through untouched.", "reason")
+	m.missing = m.counters("surface_missing_total", "Pages on which a decided surface was not found.", "surface")
+	m.duplicate = m.counters("surface_duplicate_total", "Pages on which a decided surface was found more than once; the first is changed.", "surface")
+	m.untouched = m.counters("surface_untouched_total", "Pages on which a decided surface was found and left alone.", "surface", "reason")
+	m.trips = m.counters("guardrail_trips_total", "Rules stopped since the process started: by guardrail, person or file.", "rule", "cause")
+	m.rollback = m.gauges("rollback_last_duration_seconds", "Of the rule's last stop, the time from the decision to the set without the rule being live.", "rule")
+
+	m.refusals = m.counters("ingest_refused_total", "Ingest requests refused.", "reason")
+	m.logDropped = m.counter("access_log_dropped_total", "Access log lines dropped because their reader is too slow.")
+	m.standing = m.newStanding()
+
+	// Those whose values are few exist from the start: a rate needs a first value.
+	for _, why := range proxy.Reasons {
+		m.passthrough.WithLabelValues(string(why))
 	}
-	gauge := func(name, help string) prometheus.Gauge {
-		return prometheus.NewGauge(prometheus.GaugeOpts{Name: "refract_" + name, Help: help})
-	}
-	m := &meter{
-		registry: prometheus.NewRegistry(),
-		requests: counter("http_requests_total", "Requests answered.", "code", "method"),
-		duration: prometheus.NewHistogram(prometheus.HistogramOpts{
-			Name: "refract_http_request_duration_seconds", Help: "Time from the request's head to the response's end.",
-			Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10},
-		}),
-		inFlight:    gauge("http_requests_in_flight", "Requests being served."),
-		responses:   counter("rule_responses_total", "Pages on which a rule's surface was found and could be changed.", "rule", "arm", "operation"),
-		passthrough: counter("passthrough_total", "Pages that a rule could touch and that went through untouched.", "reason"),
-		missing:     counter("surface_missing_total", "Pages on which a decided surface was not found.", "surface"),
-		duplicate:   counter("surface_duplicate_total", "Pages on which a decided surface was found more than once.", "surface"),
-		untouched:   counter("surface_untouched_total", "Pages on which a decided surface was found and left alone.", "surface", "reason"),
-		originErrors: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "refract_origin_errors_total", Help: "Requests that the origin did not answer, or broke off."}),
-		rollbacks:  counter("rollbacks_total", "Rules rolled back since the process started.", "rule", "cause"),
-		refusals:   counter("ingest_refused_total", "Ingest requests refused.", "reason"),
-		reloads:    counter("config_reloads_total", "Reloads tried.", "result"),
-		reloadOK:   gauge("config_last_reload_successful", "1 if the last load of the site directory succeeded."),
-		reloadedAt: gauge("config_last_reload_success_timestamp_seconds", "When the site directory was last loaded with success."),
-		logDropped: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "refract_access_log_dropped_total", Help: "Access log lines dropped because their reader is too slow."}),
-	}
+	m.reloads.WithLabelValues("success")
+	m.reloads.WithLabelValues("failure")
 	m.reloadOK.Set(1)
 	m.reloadedAt.SetToCurrentTime()
-	m.registry.MustRegister(m.requests, m.duration, m.inFlight, m.responses, m.passthrough, m.missing, m.duplicate, m.untouched,
-		m.originErrors, m.rollbacks, m.refusals, m.reloads, m.reloadOK, m.reloadedAt, m.logDropped,
-		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
 
 // handler serves the metrics, with those that are read off the edge.
 func (m *meter) handler(e *edge) http.Handler {
-	m.registry.MustRegister(standingCollector{e})
+	m.registry.MustRegister(standingCollector{m, e})
 	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{Registry: m.registry})
 }
 
 func (m *meter) exchange(x *proxy.Exchange) {
-	m.requests.WithLabelValues(strconv.Itoa(x.Status), method(x.Request.Method)).Inc()
+	m.requests.WithLabelValues(code(x.Status), method(x.Request.Method)).Inc()
 	m.duration.Observe(x.Took.Seconds())
 	if x.Passthrough != "" {
 		m.passthrough.WithLabelValues(string(x.Passthrough)).Inc()
 	}
 	if x.OriginError != nil && !x.ClientGone {
 		m.originErrors.Inc()
+	}
+	if x.Rewriting > 0 {
+		m.rewriting.Observe(x.Rewriting.Seconds())
 	}
 	for i, s := range x.Sightings {
 		switch s.State {
@@ -102,6 +163,14 @@ func (m *meter) exchange(x *proxy.Exchange) {
 			m.duplicate.WithLabelValues(s.Name).Inc()
 		}
 	}
+}
+
+// code bounds what an origin can make of the label.
+func code(status int) string {
+	if status < 100 || status > 599 {
+		return "other"
+	}
+	return strconv.Itoa(status)
 }
 
 // method bounds what a client can make of the label.
@@ -126,64 +195,8 @@ func (m *meter) reloaded(err error, at time.Time) {
 	m.reloadedAt.Set(float64(at.Unix()))
 }
 
-// standingCollector reads the rules' standings and the store's counters when
-// it is asked.
-type standingCollector struct{ e *edge }
-
-var (
-	descInfo      = prometheus.NewDesc("refract_config_info", "The revision that is live.", []string{"hash"}, nil)
-	descState     = prometheus.NewDesc("refract_rule_live", "1 if the rule is served.", []string{"rule"}, nil)
-	descGuardrail = prometheus.NewDesc("refract_guardrail_ln_e", "Evidence against the guardrail, as the natural logarithm of the e-value.", []string{"rule"}, nil)
-	descSRM       = prometheus.NewDesc("refract_srm_pvalue", "Anytime p-value of the sample ratio.", []string{"rule"}, nil)
-	descExposed   = prometheus.NewDesc("refract_exposed_units", "Units exposed in the rule's present run.", []string{"rule", "arm"}, nil)
-	descStoreUp   = prometheus.NewDesc("refract_store_up", "1 if the store takes writes.", nil, nil)
-	descEvents    = prometheus.NewDesc("refract_events_total", "Events by what became of them.", []string{"result"}, nil)
-	descExposures = prometheus.NewDesc("refract_exposures_total", "First exposures enrolled.", nil, nil)
-	descDropped   = prometheus.NewDesc("refract_exposures_dropped_total", "Exposures and observed events dropped.", []string{"reason"}, nil)
-)
-
-func (standingCollector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{descInfo, descState, descGuardrail, descSRM, descExposed, descStoreUp, descEvents, descExposures, descDropped} {
-		ch <- d
-	}
-}
-
-func (c standingCollector) Collect(ch chan<- prometheus.Metric) {
-	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
-		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
-	}
-	count := func(d *prometheus.Desc, v uint64, labels ...string) {
-		ch <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(v), labels...)
-	}
-	live := map[string]bool{}
-	for _, r := range c.e.live.Load().Live() {
-		live[r.Name] = true
-	}
-	gauge(descInfo, 1, c.e.set().Revision)
-	for name, s := range c.e.store.Standings() {
-		gauge(descState, truth(live[name]), name)
-		gauge(descGuardrail, s.Verdict.LogE, name)
-		gauge(descSRM, s.Verdict.SRM.P, name)
-		var t, k outcomes.Counts
-		for _, ep := range s.Tally.Epochs {
-			t.Exposed += ep.TreatmentArm.Exposed
-			k.Exposed += ep.ControlArm.Exposed
-		}
-		gauge(descExposed, float64(t.Exposed), name, string(rules.Treatment))
-		gauge(descExposed, float64(k.Exposed), name, string(rules.Control))
-	}
-	gauge(descStoreUp, truth(c.e.store.Err() == nil))
-	n := c.e.store.Counters()
-	count(descEvents, n.Events, "appended")
-	count(descEvents, n.Repeated, "repeated")
-	count(descEvents, n.Refused, "refused")
-	count(descExposures, n.Exposures)
-	count(descDropped, n.Dropped, "queue")
-}
-
-func truth(b bool) float64 {
-	if b {
-		return 1
-	}
-	return 0
+// stopped counts a stop whose rule left the live set at the given time.
+func (m *meter) stopped(s store.Stop, published time.Time) {
+	m.trips.WithLabelValues(s.Rule, string(s.Cause)).Inc()
+	m.rollback.WithLabelValues(s.Rule).Set(published.Sub(s.Decided).Seconds())
 }

@@ -41,7 +41,7 @@ func fetchPage(ctx context.Context, url string) (*page, error) {
 	}
 	req.Header.Set("Accept", "text/html")
 	req.Header.Set("Accept-Encoding", "gzip, br, zstd, deflate")
-	req.Header.Set("User-Agent", "refract/"+version)
+	req.Header.Set("User-Agent", "refract/"+buildOf().version)
 	client := &http.Client{Timeout: fetchTimeout}
 	resp, err := client.Do(req)
 	if err != nil {

@@ -1,0 +1,143 @@
+package main
+
+import (
+	"math"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/seed14307185/refract/console"
+	"github.com/seed14307185/refract/outcomes"
+	"github.com/seed14307185/refract/rules"
+)
+
+// standing are the metrics whose values somebody else keeps.
+type standing struct {
+	info, state, guardrail, limit, srm, exposed, flips *prometheus.Desc
+	storeUp, events, exposures, dropped                *prometheus.Desc
+	servers, connections, certificates                 *prometheus.Desc
+}
+
+func (m *meter) newStanding() standing {
+	desc := func(kind, name, help string, labels ...string) *prometheus.Desc {
+		return prometheus.NewDesc(m.family(kind, name, help, labels), help, labels, nil)
+	}
+	return standing{
+		info:      desc("gauge", "config_info", "1; the label is the revision of the last good load.", "hash"),
+		state:     desc("gauge", "rule_state", "1 for the state that the rule is in, 0 for the others: live, draft, rolled_back, expired, warming, or off, with all others.", "rule", "state"),
+		guardrail: desc("gauge", "guardrail_value", "Evidence against the guardrail, as the natural logarithm of the e-value.", "rule"),
+		limit:     desc("gauge", "guardrail_limit", "Where the guardrail stops the rule: ln(1/alpha), 2.996 for 5 %.", "rule"),
+		srm:       desc("gauge", "srm_pvalue", "Anytime p-value of the sample ratio.", "rule"),
+		exposed:   desc("gauge", "exposed_units", "Units exposed in the rule's present run.", "rule", "arm"),
+		flips: desc("counter", "assignment_flips_total",
+			"Units of the present run that saw the other arm later: by a change of the rollout, or as one visitor with two ids.", "rule", "cause"),
+
+		storeUp:   desc("gauge", "store_up", "1 if the store takes writes."),
+		events:    desc("counter", "events_total", "Events by what became of them: appended, repeated or refused.", "result"),
+		exposures: desc("counter", "exposures_total", "First exposures enrolled."),
+		dropped:   desc("counter", "exposures_dropped_total", "Exposures and observed events dropped: the queue was full.", "reason"),
+
+		servers:      desc("gauge", "upstream_healthy", "1 if requests are sent to the origin's server.", "server"),
+		connections:  desc("gauge", "open_connections", "Connections of visitors that are open."),
+		certificates: desc("gauge", "tls_certs_not_after", "When the certificate that is served expires, Unix time in seconds.", "host"),
+	}
+}
+
+// standingCollector reads them when it is asked.
+type standingCollector struct {
+	m *meter
+	e *edge
+}
+
+// Describe implements prometheus.Collector.
+func (c standingCollector) Describe(ch chan<- *prometheus.Desc) {
+	s := &c.m.standing
+	for _, d := range []*prometheus.Desc{s.info, s.state, s.guardrail, s.limit, s.srm, s.exposed, s.flips,
+		s.storeUp, s.events, s.exposures, s.dropped, s.servers, s.connections, s.certificates} {
+		ch <- d
+	}
+}
+
+// Collect implements prometheus.Collector.
+func (c standingCollector) Collect(ch chan<- prometheus.Metric) {
+	out := sink(ch)
+	s := &c.m.standing
+	set := c.e.set()
+	out.gauge(s.info, 1, set.Revision)
+	c.collectRules(out, set)
+
+	out.gauge(s.storeUp, truth(c.e.store.Err() == nil))
+	n := c.e.store.Counters()
+	out.count(s.events, n.Events, "appended")
+	out.count(s.events, n.Repeated, "repeated")
+	out.count(s.events, n.Refused, "refused")
+	out.count(s.exposures, n.Exposures)
+	out.count(s.dropped, n.Dropped, "queue")
+
+	if c.m.servers != nil {
+		for server, healthy := range c.m.servers {
+			out.gauge(s.servers, truth(healthy), server)
+		}
+	}
+	if c.m.connections != nil {
+		out.gauge(s.connections, float64(c.m.connections()))
+	}
+	if c.m.certificates != nil {
+		for host, notAfter := range c.m.certificates {
+			out.gauge(s.certificates, float64(notAfter.Unix()), host)
+		}
+	}
+}
+
+func (c standingCollector) collectRules(out sink, set *rules.Set) {
+	s := &c.m.standing
+	standings, warming, now := c.e.store.Standings(), c.e.store.Warming(), c.e.now()
+	served := map[string]bool{}
+	for _, r := range c.e.live.Load().Live() {
+		served[r.Name] = true
+	}
+	for _, r := range set.Rules {
+		st, known := standings[r.Name]
+		is, _ := console.RuleState(r, set, st, warming, now)
+		if is == "live" && !served[r.Name] {
+			is = "off" // all are, for as long as nothing may be changed
+		}
+		for _, state := range console.States {
+			out.gauge(s.state, truth(state == is), r.Name, state)
+		}
+		out.gauge(s.limit, -math.Log(r.Guardrail.Alpha), r.Name)
+		if !known {
+			continue // between a load and its being computed
+		}
+		out.gauge(s.guardrail, st.Verdict.LogE, r.Name)
+		out.gauge(s.srm, st.Verdict.SRM.P, r.Name)
+		var t, k outcomes.Counts
+		for _, ep := range st.Tally.Epochs {
+			t.Exposed += ep.TreatmentArm.Exposed
+			t.Moved += ep.TreatmentArm.Moved
+			k.Exposed += ep.ControlArm.Exposed
+			k.Moved += ep.ControlArm.Moved
+		}
+		out.gauge(s.exposed, float64(t.Exposed), r.Name, string(rules.Treatment))
+		out.gauge(s.exposed, float64(k.Exposed), r.Name, string(rules.Control))
+		out.count(s.flips, uint64(t.Moved+k.Moved), r.Name, "rollout")
+		out.count(s.flips, uint64(st.Tally.Mixed), r.Name, "two-ids")
+	}
+}
+
+// sink is where a collector puts its metrics.
+type sink chan<- prometheus.Metric
+
+func (s sink) gauge(d *prometheus.Desc, v float64, labels ...string) {
+	s <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
+}
+
+func (s sink) count(d *prometheus.Desc, v uint64, labels ...string) {
+	s <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(v), labels...)
+}
+
+func truth(b bool) float64 {
+	if b {
+		return 1
+	}
+	return 0
+}
