@@ -33,6 +33,8 @@ type edge struct {
 	admin *console.Console
 	meter *meter
 
+	tracing *tracing // nil: no spans
+
 	live    atomic.Pointer[rules.Set] // what requests are served under
 	flights flights
 	treated sync.Map // rule name → *atomic.Int64: when a treated response last ended, Unix ms
@@ -65,6 +67,9 @@ const (
 	// how often it looks.
 	lockDeadline = 2 * time.Minute
 	lockRetry    = 20 * time.Millisecond
+
+	// spansDeadline is how long the end of the process waits for the collector.
+	spansDeadline = 2 * time.Second
 
 	segmentMount = "/_refract/ingest/segment"
 )
@@ -104,16 +109,20 @@ func newEdge(ctx context.Context, dir string, now func() time.Time, log *slog.Lo
 	if err := e.use(ctx, set); err != nil {
 		return nil, errors.Join(err, e.store.Close())
 	}
+	if e.tracing, err = newTracing(ctx, set.Edge.Tracing, log); err != nil {
+		return nil, errors.Join(err, e.store.Close())
+	}
 	e.proxy = &proxy.Proxy{
-		Origin:  origin,
-		Current: e.live.Load,
-		Lookup:  e.store.Lookup,
-		Expose:  func(x *rules.Exposure) { e.store.Expose(*x) },
-		Observe: func(ev *events.Event) { e.store.Observe(ev) },
-		Mount:   e.mount,
-		Now:     now,
-		Log:     log,
-		Done:    e.served,
+		Origin:    origin,
+		Transport: e.tracing.transport(proxy.NewTransport()),
+		Current:   e.live.Load,
+		Lookup:    e.store.Lookup,
+		Expose:    func(x *rules.Exposure) { e.store.Expose(*x) },
+		Observe:   func(ev *events.Event) { e.store.Observe(ev) },
+		Mount:     e.mount,
+		Now:       now,
+		Log:       log,
+		Done:      e.served,
 	}
 	e.admin = &console.Console{
 		Store: e.store, Loaded: e.set, Live: e.live.Load, Checks: e.checks(), Reload: e.reload,
@@ -305,6 +314,7 @@ func (e *edge) served(x *proxy.Exchange) {
 		}
 	}
 	e.meter.exchange(x)
+	e.tracing.exchange(x)
 }
 
 // shut ends the edge: what was handed over is on disk when it returns.
@@ -313,5 +323,10 @@ func (e *edge) shut() error {
 	e.close()
 	e.publishing.Unlock()
 	e.background.Wait()
+	ctx, cancel := context.WithTimeout(context.Background(), spansDeadline)
+	defer cancel()
+	if err := e.tracing.shut(ctx); err != nil {
+		e.log.Warn("the last spans were not sent", slog.String("error", err.Error()))
+	}
 	return e.store.Close()
 }

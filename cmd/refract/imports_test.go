@@ -53,6 +53,7 @@ var owners = map[string][]string{
 	"github.com/pires/go-proxyproto": {"proxy/front"},
 	"github.com/fsnotify/fsnotify":   {"cmd/refract"},
 	"github.com/coreos/go-systemd":   {"cmd/refract"},
+	"go.opentelemetry.io":            {"cmd/refract"},
 }
 
 const module = "github.com/seed14307185/refract/"

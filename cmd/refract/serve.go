@@ -21,6 +21,7 @@ import (
 
 	"github.com/seed14307185/refract/console"
 	"github.com/seed14307185/refract/proxy"
+	"github.com/seed14307185/refract/rules"
 )
 
 // Limits of the visitors' listener.
@@ -62,7 +63,7 @@ func serve(ctx context.Context, dir string, now func() time.Time, log *slog.Logg
 	if err != nil {
 		return err
 	}
-	access := newAccessLog(accessOut, e.meter.logDropped)
+	access := newAccessLog(accessOut, func() *rules.Edge { return &e.live.Load().Edge }, e.meter.logDropped)
 	count := e.proxy.Done
 	e.proxy.Done = func(x *proxy.Exchange) {
 		count(x)
@@ -92,7 +93,7 @@ func (e *edge) listenAndServe(ctx context.Context, inherited sockets, ready func
 	}
 	errLog := slog.NewLogLogger(e.log.Handler(), slog.LevelDebug)
 	front := &http.Server{
-		Handler: e.flights.track(e.meter.flying(e.proxy)), ReadHeaderTimeout: readHeaderTimeout, IdleTimeout: idleTimeout,
+		Handler: e.flights.track(e.tracing.handler(e.meter.flying(e.proxy))), ReadHeaderTimeout: readHeaderTimeout, IdleTimeout: idleTimeout,
 		MaxHeaderBytes: maxHeaderBytes, ErrorLog: errLog, ConnState: e.flights.connState,
 	}
 	back := &http.Server{Handler: e.admin.Handler(), ReadHeaderTimeout: readHeaderTimeout, IdleTimeout: idleTimeout, ErrorLog: errLog}
