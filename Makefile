@@ -30,5 +30,9 @@ fuzz: ## every fuzz target for FUZZTIME
 demo: ## the loop on this machine
 	go run ./cmd/refract demo
 
+# The same commit and Go give the same bytes, in whatever directory.
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+COMMIT ?= $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
+
 build: ## the static binary of the Dockerfile
-	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o bin/refract ./cmd/refract
+	CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags '-s -w -buildid= -X main.version=$(VERSION) -X main.commit=$(COMMIT)' -o bin/refract ./cmd/refract
