@@ -109,7 +109,7 @@ func TestMetrics(t *testing.T) {
 
 // TestMetricsOfOtherRooms reads what an edge is given to read.
 func TestMetricsOfOtherRooms(t *testing.T) {
-	e, err := newEdge(t.Context(), filepath.Join(newSite(t, "../../testdata/sites/loop", "http://127.0.0.1:1"), "site"), time.Now, slog.New(slog.DiscardHandler))
+	e, err := newEdge(t.Context(), filepath.Join(newSite(t, "../../testdata/sites/loop", "http://127.0.0.1:1"), "site"), time.Now, slog.New(slog.DiscardHandler), false)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -97,7 +97,7 @@ func newTraced(t *testing.T, conf rules.Tracing) *traced {
 	if e.tracing, err = newTracing(t.Context(), conf, log); err != nil {
 		t.Fatal(err)
 	}
-	edge, err := newEdge(t.Context(), filepath.Join(dir, "site"), time.Now, log)
+	edge, err := newEdge(t.Context(), filepath.Join(dir, "site"), time.Now, log, false)
 	if err != nil {
 		t.Fatal(err)
 	}
