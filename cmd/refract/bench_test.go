@@ -287,7 +287,7 @@ func serveUntilEOF(h http.Handler) int {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	server := &http.Server{Handler: h, ReadHeaderTimeout: readHeaderTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeaderBytes}
+	server := &http.Server{Handler: h, ReadHeaderTimeout: adminHeaderTimeout, IdleTimeout: adminIdleTimeout}
 	go func() { _ = server.Serve(l) }() // until the process ends
 	fmt.Println(l.Addr())
 	_, _ = io.Copy(io.Discard, os.Stdin)

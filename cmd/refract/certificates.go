@@ -1,9 +1,12 @@
 package main
 
 import (
+	"context"
 	"fmt"
+	"iter"
 	"log/slog"
 	"path/filepath"
+	"time"
 
 	"github.com/seed14307185/refract/certs"
 	"github.com/seed14307185/refract/rules"
@@ -36,4 +39,49 @@ func certificateOptions(t *rules.TLS, data string, log *slog.Logger) (certs.Opti
 		o.DNS = solver
 	}
 	return o, nil
+}
+
+// openCertificates reads the certificates that there are, if the set wants
+// TLS. None is obtained before obtainCertificates.
+func (e *edge) openCertificates(ctx context.Context, set *rules.Set) error {
+	if set.Edge.TLS == nil {
+		return nil
+	}
+	o, err := certificateOptions(set.Edge.TLS, e.data, e.log)
+	if err != nil {
+		return err
+	}
+	o.Event = e.meter.issued
+	e.certs, err = certs.New(ctx, o)
+	return err
+}
+
+// obtainCertificates has what is missing obtained: a CA asks back, so the
+// listeners must be open.
+func (e *edge) obtainCertificates() error { return e.useCertificates(e.set()) }
+
+// useCertificates takes a set's hosts and files.
+func (e *edge) useCertificates(set *rules.Set) error {
+	if e.certs == nil || set.Edge.TLS == nil {
+		return nil
+	}
+	o, err := certificateOptions(set.Edge.TLS, e.data, e.log)
+	if err != nil {
+		return err
+	}
+	return e.certs.Reload(o)
+}
+
+// expiries lists when the certificates that are served expire.
+func (e *edge) expiries() iter.Seq2[string, time.Time] {
+	return func(yield func(string, time.Time) bool) {
+		if e.certs == nil {
+			return
+		}
+		for name, at := range e.certs.NotAfter() {
+			if !yield(name, at) {
+				return
+			}
+		}
+	}
 }

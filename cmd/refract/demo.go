@@ -76,7 +76,7 @@ func runDemo(ctx context.Context, o demoOptions, out, errOut io.Writer) error {
 	if err != nil {
 		return err
 	}
-	origin := &http.Server{Handler: planner.New(), ReadHeaderTimeout: readHeaderTimeout}
+	origin := &http.Server{Handler: planner.New(), ReadHeaderTimeout: adminHeaderTimeout}
 	go origin.Serve(app) // ends with Close
 	defer origin.Close()
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"net"
 	"net/http"
 	"sync/atomic"
 	"time"
@@ -29,12 +28,11 @@ const (
 	drainTick = 5 * time.Millisecond
 )
 
-// flights are the requests being served and the connections that they come by.
-// An upgraded connection is a request until it ends.
+// flights are the requests being served. An upgraded connection is a request
+// until it ends.
 type flights struct {
-	draining    atomic.Bool
-	requests    [2]atomic.Int64 // those from before and from after the drain began
-	connections atomic.Int64    // without upgraded ones
+	draining atomic.Bool
+	requests [2]atomic.Int64 // those from before and from after the drain began
 }
 
 // track counts what next serves. While draining, answers end their connection.
@@ -43,7 +41,7 @@ func (f *flights) track(next http.Handler) http.Handler {
 		generation := 0
 		if f.draining.Load() {
 			generation = 1
-			if r.Header.Get("Upgrade") == "" {
+			if r.Header.Get("Upgrade") == "" && r.ProtoMajor < 3 { // HTTP/3 has no such header
 				w = &lastAnswer{w}
 			}
 		}
@@ -51,16 +49,6 @@ func (f *flights) track(next http.Handler) http.Handler {
 		defer f.requests[generation].Add(-1)
 		next.ServeHTTP(w, r)
 	})
-}
-
-// connState is for http.Server.ConnState.
-func (f *flights) connState(_ net.Conn, s http.ConnState) {
-	switch s {
-	case http.StateNew:
-		f.connections.Add(1)
-	case http.StateClosed, http.StateHijacked:
-		f.connections.Add(-1)
-	}
 }
 
 func (f *flights) inFlight() int64 { return f.requests[0].Load() + f.requests[1].Load() }
@@ -94,10 +82,10 @@ var errHurried = errors.New("ended at once by a second signal: requests in fligh
 // while we still serve, since nobody else does. now, closed, cuts all this
 // short.
 //
-// stopAccepting closes the listener and returns when every connection that it
+// stopAccepting closes the listeners and returns when every connection that they
 // accepted is known. The servers' own Shutdown comes last: from then on, a
 // request that is read gets no answer.
-func (e *edge) drain(stopAccepting func(), front, back *http.Server, succeeded bool, now <-chan struct{}) error {
+func (e *edge) drain(stopAccepting func(), back *http.Server, succeeded bool, now <-chan struct{}) error {
 	e.flights.draining.Store(true)
 	shutdown := e.set().Edge.Shutdown
 	e.log.Info("draining", slog.String("delay", shutdown.Delay.String()), slog.String("deadline", shutdown.Deadline.String()))
@@ -118,7 +106,7 @@ func (e *edge) drain(stopAccepting func(), front, back *http.Server, succeeded b
 		}
 	}
 	served := func() bool { return e.flights.inFlight() == 0 }
-	alone := func() bool { return e.flights.connections.Load() == 0 }
+	alone := func() bool { return e.front.Connections() == e.front.Tunnels() }
 	until(shutdown.Delay, func() bool { return false })
 	until(lastCall, alone)
 	deadline := shutdown.Deadline
@@ -136,9 +124,9 @@ func (e *edge) drain(stopAccepting func(), front, back *http.Server, succeeded b
 	if left == 0 {
 		ctx, cancel := context.WithTimeout(context.Background(), goodbye)
 		defer cancel()
-		_ = front.Shutdown(ctx) // silent connections are closed below
+		_ = e.front.Shutdown(ctx) // silent connections are closed below
 	}
-	_ = front.Close() // what is still open is given up
+	_ = e.front.Close() // what is still open is given up
 	err := back.Close()
 	if left == 0 {
 		e.log.Info("drained", slog.String("unserved", time.Since(closed).String()))

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"net/url"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -14,10 +13,12 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/seed14307185/refract/certs"
 	"github.com/seed14307185/refract/console"
 	"github.com/seed14307185/refract/events"
 	"github.com/seed14307185/refract/events/segment"
 	"github.com/seed14307185/refract/proxy"
+	"github.com/seed14307185/refract/proxy/front"
 	"github.com/seed14307185/refract/rules"
 	"github.com/seed14307185/refract/store"
 )
@@ -33,7 +34,10 @@ type edge struct {
 	admin *console.Console
 	meter *meter
 
-	tracing *tracing // nil: no spans
+	front   *front.Server
+	origins origins
+	certs   *certs.Manager // nil: without TLS
+	tracing *tracing       // nil: no spans
 
 	live    atomic.Pointer[rules.Set] // what requests are served under
 	flights flights
@@ -82,10 +86,6 @@ func newEdge(ctx context.Context, dir string, now func() time.Time, log *slog.Lo
 	if err != nil {
 		return nil, err
 	}
-	origin, err := url.Parse(set.Edge.Servers()[0])
-	if err != nil {
-		return nil, fmt.Errorf("origin: %w", err)
-	}
 	data, err := filepath.Abs(set.Edge.Data)
 	if err != nil {
 		return nil, fmt.Errorf("data: %w", err)
@@ -106,15 +106,11 @@ func newEdge(ctx context.Context, dir string, now func() time.Time, log *slog.Lo
 	e.store = opened
 	e.publishing.Unlock()
 	e.lookForKillFiles()
-	if err := e.use(ctx, set); err != nil {
-		return nil, errors.Join(err, e.store.Close())
-	}
-	if e.tracing, err = newTracing(ctx, set.Edge.Tracing, log); err != nil {
-		return nil, errors.Join(err, e.store.Close())
+	if err := e.openParts(ctx, set); err != nil {
+		return nil, errors.Join(err, e.shut())
 	}
 	e.proxy = &proxy.Proxy{
-		Origin:    origin,
-		Transport: e.tracing.transport(proxy.NewTransport()),
+		Transport: e.tracing.transport(&e.origins),
 		Current:   e.live.Load,
 		Lookup:    e.store.Lookup,
 		Expose:    func(x *rules.Exposure) { e.store.Expose(*x) },
@@ -124,6 +120,10 @@ func newEdge(ctx context.Context, dir string, now func() time.Time, log *slog.Lo
 		Log:       log,
 		Done:      e.served,
 	}
+	e.front = e.newFront()
+	e.front.Use(frontSettings(&set.Edge))
+	e.meter.servers, e.meter.certificates = e.origins.servers(), e.expiries()
+	e.meter.connections = e.front.Connections
 	e.admin = &console.Console{
 		Store: e.store, Loaded: e.set, Live: e.live.Load, Checks: e.checks(), Reload: e.reload,
 		Rollback: e.rollback, Resume: e.resume,
@@ -135,6 +135,17 @@ func newEdge(ctx context.Context, dir string, now func() time.Time, log *slog.Lo
 		e.background.Go(f)
 	}
 	return e, nil
+}
+
+// openParts opens what may fail, once the store is open.
+func (e *edge) openParts(ctx context.Context, set *rules.Set) (err error) {
+	if err := e.openCertificates(ctx, set); err != nil {
+		return err
+	}
+	if e.tracing, err = newTracing(ctx, set.Edge.Tracing, e.log); err != nil {
+		return err
+	}
+	return e.use(ctx, set)
 }
 
 // openStore opens the store, for a successor once its lock is free.
@@ -172,8 +183,23 @@ func (e *edge) set() *rules.Set {
 // edge that take a set without a restart are handed it here: first those that
 // can refuse it, so that a refusal changes nothing.
 func (e *edge) use(ctx context.Context, set *rules.Set) error {
-	if err := e.store.Use(ctx, set, e.publish); err != nil {
+	carrier, err := e.origins.next(e.originConfig(set))
+	if err != nil {
 		return err
+	}
+	if e.front != nil { // else certificates are not to be obtained yet
+		err = e.useCertificates(set)
+	}
+	if err == nil {
+		err = e.store.Use(ctx, set, e.publish)
+	}
+	if err != nil {
+		carrier.Close()
+		return err
+	}
+	e.origins.use(carrier)
+	if e.front != nil {
+		e.front.Use(frontSettings(&set.Edge))
 	}
 	e.publishing.Lock()
 	e.loaded = set
@@ -274,6 +300,7 @@ func (e *edge) checks() []console.Check {
 			}
 			return "revision " + e.set().Revision, nil
 		}},
+		{Name: "origins", Look: e.origins.check},
 		{Name: "store", Look: func() (string, error) { return "", e.store.Err() }},
 		{Name: "drain", Look: func() (string, error) {
 			if e.flights.draining.Load() {
@@ -328,5 +355,12 @@ func (e *edge) shut() error {
 	if err := e.tracing.shut(ctx); err != nil {
 		e.log.Warn("the last spans were not sent", slog.String("error", err.Error()))
 	}
-	return e.store.Close()
+	if e.origins.live.Load() != nil {
+		e.origins.live.Load().Close()
+	}
+	var err error
+	if e.certs != nil {
+		err = e.certs.Close()
+	}
+	return errors.Join(err, e.store.Close())
 }

@@ -11,7 +11,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"github.com/seed14307185/refract/certs"
 	"github.com/seed14307185/refract/proxy"
+	"github.com/seed14307185/refract/proxy/front"
 	"github.com/seed14307185/refract/rewrite"
 	"github.com/seed14307185/refract/store"
 )
@@ -36,6 +38,8 @@ type meter struct {
 	trips       *prometheus.CounterVec
 	rollback    *prometheus.GaugeVec
 
+	unserved   *prometheus.CounterVec
+	issuances  *prometheus.CounterVec
 	refusals   *prometheus.CounterVec
 	reloads    *prometheus.CounterVec
 	reloadOK   prometheus.Gauge
@@ -117,6 +121,8 @@ func newMeter() *meter {
 	m.trips = m.counters("guardrail_trips_total", "Rules stopped since the process started: by guardrail, person or file.", "rule", "cause")
 	m.rollback = m.gauges("rollback_last_duration_seconds", "Of the rule's last stop, the time from the decision to the set without the rule being live.", "rule")
 
+	m.unserved = m.counters("unserved_total", "Connections and requests of visitors that were refused or given up before the proxy had them.", "reason")
+	m.issuances = m.counters("tls_issuances_total", "Certificates asked of the CA: success or failure.", "result")
 	m.refusals = m.counters("ingest_refused_total", "Ingest requests refused.", "reason")
 	m.logDropped = m.counter("access_log_dropped_total", "Access log lines dropped because their reader is too slow.")
 	m.standing = m.newStanding()
@@ -124,6 +130,9 @@ func newMeter() *meter {
 	// Those whose values are few exist from the start: a rate needs a first value.
 	for _, why := range proxy.Reasons {
 		m.passthrough.WithLabelValues(string(why))
+	}
+	for _, why := range front.Reasons {
+		m.unserved.WithLabelValues(string(why))
 	}
 	m.reloads.WithLabelValues("success")
 	m.reloads.WithLabelValues("failure")
@@ -180,6 +189,16 @@ func method(m string) string {
 		return m
 	}
 	return "other"
+}
+
+func (m *meter) turnedAway(why front.Reason) { m.unserved.WithLabelValues(string(why)).Inc() }
+
+func (m *meter) issued(e certs.Event) {
+	if e.Err != nil {
+		m.issuances.WithLabelValues("failure").Inc()
+		return
+	}
+	m.issuances.WithLabelValues("success").Inc()
 }
 
 func (m *meter) refused(reason string) { m.refusals.WithLabelValues(reason).Inc() }

@@ -66,14 +66,10 @@ func restartKeys(started, now *rules.Edge) []string {
 		started, live any
 	}{
 		{"listen", started.Listen, now.Listen},
-		{"origin", started.Origins, now.Origins},
 		{"admin", started.Admin, now.Admin},
 		{"data", started.Data, now.Data},
 		{"retain", started.Retain, now.Retain},
-		{"tls", started.TLS, now.TLS},
-		{"proxy_protocol", started.ProxyProtocol, now.ProxyProtocol},
-		{"limits", started.Limits, now.Limits},
-		{"access_log", started.AccessLog, now.AccessLog},
+		{"tls", fixed(started.TLS), fixed(now.TLS)},
 		{"tracing", started.Tracing, now.Tracing},
 	} {
 		if !reflect.DeepEqual(k.started, k.live) {
@@ -81,4 +77,14 @@ func restartKeys(started, now *rules.Edge) []string {
 		}
 	}
 	return keys
+}
+
+// fixed is what only a start reads of tls.
+func fixed(t *rules.TLS) *rules.TLS {
+	if t == nil {
+		return nil
+	}
+	f := *t
+	f.Hosts, f.Certificates, f.OnDemand, f.HSTS = nil, nil, nil, 0
+	return &f
 }

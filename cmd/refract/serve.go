@@ -3,9 +3,7 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
-	"io/fs"
 	"log/slog"
 	"net"
 	"net/http"
@@ -24,11 +22,10 @@ import (
 	"github.com/seed14307185/refract/rules"
 )
 
-// Limits of the visitors' listener.
+// Limits of the admin listener.
 const (
-	readHeaderTimeout = 10 * time.Second
-	idleTimeout       = 2 * time.Minute
-	maxHeaderBytes    = 64 << 10
+	adminHeaderTimeout = 10 * time.Second
+	adminIdleTimeout   = 2 * time.Minute
 )
 
 func newServeCommand(now func() time.Time) *cobra.Command {
@@ -79,48 +76,44 @@ func serve(ctx context.Context, dir string, now func() time.Time, log *slog.Logg
 	return errors.Join(err, e.shut())
 }
 
-// listenAndServe opens both listeners, serves until ctx ends or a signal asks
+// listenAndServe opens the listeners, serves until ctx ends or a signal asks
 // for it, and drains.
 func (e *edge) listenAndServe(ctx context.Context, inherited sockets, ready func(listen, admin net.Addr)) error {
-	set := e.set()
-	listen, err := inherited.listen("listen", func() (net.Listener, error) { return net.Listen("tcp", set.Edge.Listen) })
+	open, err := openListeners(&e.started, inherited)
 	if err != nil {
 		return err
 	}
-	admin, err := inherited.listen("admin", func() (net.Listener, error) { return listenAdmin(set.Edge.Admin) })
-	if err != nil {
-		return errors.Join(err, listen.Close())
+	back := &http.Server{
+		Handler: e.admin.Handler(), ReadHeaderTimeout: adminHeaderTimeout, IdleTimeout: adminIdleTimeout,
+		ErrorLog: slog.NewLogLogger(e.log.Handler(), slog.LevelDebug),
 	}
-	errLog := slog.NewLogLogger(e.log.Handler(), slog.LevelDebug)
-	front := &http.Server{
-		Handler: e.flights.track(e.tracing.handler(e.meter.flying(e.proxy))), ReadHeaderTimeout: readHeaderTimeout, IdleTimeout: idleTimeout,
-		MaxHeaderBytes: maxHeaderBytes, ErrorLog: errLog, ConnState: e.flights.connState,
-	}
-	back := &http.Server{Handler: e.admin.Handler(), ReadHeaderTimeout: readHeaderTimeout, IdleTimeout: idleTimeout, ErrorLog: errLog}
 	// Before anyone is told that it serves: who reads that may signal at once.
 	stop, now, unheed := e.heed()
 	defer unheed()
 	failed := make(chan error, 2)
 	var accepting sync.WaitGroup
-	accepting.Go(func() { failed <- front.Serve(listen) })
-	go func() { failed <- back.Serve(admin) }()
-	e.log.Info("serving", slog.String("listen", listen.Addr().String()), slog.String("admin", admin.Addr().String()),
-		slog.String("origin", strings.Join(set.Edge.Servers(), " ")), slog.String("revision", set.Revision))
+	accepting.Go(func() { failed <- e.front.Serve(open.plain, open.secure, open.quic) })
+	go func() { failed <- back.Serve(open.admin) }()
+	if err := e.obtainCertificates(); err != nil {
+		return errors.Join(err, e.front.Close(), back.Close())
+	}
+	set := e.set()
+	e.log.Info("serving", append(open.attrs(), slog.String("origin", strings.Join(set.Edge.Servers(), " ")), slog.String("revision", set.Revision))...)
 	e.notify(daemon.SdNotifyReady)
 	if ready != nil {
-		ready(listen.Addr(), admin.Addr())
+		ready(open.plain.Addr(), open.admin.Addr())
 	}
 	select {
 	case err := <-failed:
-		return errors.Join(err, front.Close(), back.Close())
+		return errors.Join(err, e.front.Close(), back.Close())
 	case <-ctx.Done():
 	case <-stop:
 	}
 	stopAccepting := func() {
-		_ = listen.Close() // what it had accepted is served
+		e.front.StopAccepting()
 		accepting.Wait()
 	}
-	return e.drain(stopAccepting, front, back, len(inherited) > 0, now)
+	return e.drain(stopAccepting, back, len(inherited) > 0, now)
 }
 
 // heed does what signals ask for. stop is closed by the first SIGTERM or
@@ -156,34 +149,6 @@ func (e *edge) heed() (stop, now <-chan struct{}, unheed func()) {
 		signal.Stop(signals)
 		close(signals)
 	}
-}
-
-// listenAdmin opens the admin listener: a TCP address, or "unix:" and a path.
-func listenAdmin(address string) (net.Listener, error) {
-	path, unix := strings.CutPrefix(address, "unix:")
-	if !unix {
-		return net.Listen("tcp", address)
-	}
-	// A socket that nobody answers on is left over from a crash.
-	if conn, err := net.Dial("unix", path); err == nil {
-		return nil, errors.Join(fmt.Errorf("another process listens on %s", path), conn.Close())
-	}
-	switch info, err := os.Lstat(path); {
-	case errors.Is(err, fs.ErrNotExist):
-	case err != nil:
-		return nil, err
-	case info.Mode()&fs.ModeSocket == 0:
-		return nil, fmt.Errorf("%s is there and is no socket", path)
-	default:
-		if err := os.Remove(path); err != nil {
-			return nil, err
-		}
-	}
-	l, err := net.Listen("unix", path)
-	if err != nil {
-		return nil, err
-	}
-	return l, os.Chmod(path, 0o600)
 }
 
 // flying counts the requests being served.

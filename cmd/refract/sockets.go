@@ -19,7 +19,7 @@ import (
 type sockets map[string]*os.File
 
 // socketKeys are the keys that a socket can be for.
-var socketKeys = []string{"listen", "admin"}
+var socketKeys = []string{"listen", "tls", "admin"}
 
 // inheritedSockets takes over the sockets that this process was started with.
 // A socket says by its name, FileDescriptorName in its unit, what it is for;

@@ -23,7 +23,6 @@ import (
 	spans "go.opentelemetry.io/proto/otlp/trace/v1"
 	"google.golang.org/protobuf/proto"
 
-	"github.com/seed14307185/refract/proxy"
 	"github.com/seed14307185/refract/rules"
 )
 
@@ -77,7 +76,6 @@ type traced struct {
 
 func newTraced(t *testing.T, conf rules.Tracing) *traced {
 	t.Helper()
-	dir := newSite(t, "../../testdata/sites/loop", "http://127.0.0.1:1")
 	e := &traced{seen: make(chan http.Header, 8)}
 	app := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		e.seen <- r.Header
@@ -97,12 +95,12 @@ func newTraced(t *testing.T, conf rules.Tracing) *traced {
 	if e.tracing, err = newTracing(t.Context(), conf, log); err != nil {
 		t.Fatal(err)
 	}
+	dir := newSite(t, "../../testdata/sites/loop", app.URL)
 	edge, err := newEdge(t.Context(), filepath.Join(dir, "site"), time.Now, log, false)
 	if err != nil {
 		t.Fatal(err)
 	}
-	edge.proxy.Origin.Host = app.Listener.Addr().String()
-	edge.proxy.Transport = e.tracing.transport(proxy.NewTransport())
+	edge.proxy.Transport = e.tracing.transport(&edge.origins)
 	edge.proxy.Done = e.tracing.exchange
 	e.Server = httptest.NewServer(e.tracing.handler(edge.proxy))
 	t.Cleanup(func() {

@@ -215,6 +215,10 @@ func (s *Server) Serve(plain, secure net.Listener, quic net.PacketConn) error {
 	return http.ErrServerClosed
 }
 
+// StopAccepting closes the listeners, and has Serve return. Who is connected is
+// served on.
+func (s *Server) StopAccepting() { s.stop() }
+
 // stop closes the listeners.
 func (s *Server) stop() []*servers {
 	s.mu.Lock()
