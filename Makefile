@@ -1,5 +1,5 @@
 # Every target works on a clean clone with Go and, for what needs it, apt.
-.PHONY: test lint race bench bench-peers bench-docs fuzz demo build
+.PHONY: test lint race conformance bench bench-peers bench-docs fuzz demo build
 
 FUZZTIME ?= 30s
 
@@ -14,11 +14,14 @@ lint: ## formatting, vet, staticcheck, a tidy go.mod
 	go tool staticcheck ./...
 	go mod tidy -diff
 
+conformance: ## h2spec, slowhttptest, toxiproxy, go-httpbin, curl, nghttp and testssl.sh on the proxy
+	scripts/conformance.sh
+
 bench: ## every benchmark, on fetched pages too, and the table of docs/benchmarks.md
 	scripts/bench-pages
 	go test -run '^$$' -bench . -benchmem ./rewrite ./segments ./rules ./events/... ./outcomes ./store ./proxy ./cmd/refract
 
-bench-peers: ## the rewriter against Cloudflare's, inside workerd
+bench-peers: ## the rewriter against Cloudflare's inside workerd, the proxy against nginx, Go's, Caddy and workerd
 	scripts/bench-peers
 
 bench-docs: ## measures anew and refreshes the tables of docs/benchmarks.md
