@@ -72,6 +72,7 @@ func (s *suite) http1(ctx context.Context) error {
 		{"a chunked request", []string{"-H", "Transfer-Encoding: chunked", "-d", strings.Repeat("x", 100_000), "/drain"}},
 		{"a response cut short of its length", []string{"/cut"}},
 		{"a chunked response cut short", []string{"/cut-chunked"}},
+		{"a connection reset in the midst of a response", []string{"/cut-reset"}},
 	} {
 		at := len(c.args)
 		for i, a := range c.args {

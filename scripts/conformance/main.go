@@ -20,6 +20,7 @@ type suite struct {
 	*lab.Lab
 	refract string // the binary
 	tools   string // the directory of h2spec, toxiproxy's server and go-httpbin
+	bare    bool   // what needs TLS is tried on Go's own server: see startTLS
 	results []result
 }
 
@@ -55,6 +56,7 @@ func main() {
 	flag.StringVar(&s.refract, "refract", "", "the binary")
 	flag.StringVar(&s.tools, "tools", "", "the directory of h2spec, server (toxiproxy's) and go-httpbin")
 	only := flag.String("only", "", "the groups that are run, separated by commas; empty: all")
+	flag.BoolVar(&s.bare, "baseline", false, "try what needs TLS on Go's own server in place of refract")
 	flag.Parse()
 	failed := 0
 	err := lab.Run(func(ctx context.Context, l *lab.Lab) error {

@@ -5,6 +5,7 @@ import (
 	"compress/gzip"
 	"fmt"
 	"io"
+	"log"
 	"net"
 	"net/http"
 	"strings"
@@ -26,7 +27,7 @@ func (s *suite) startOrigin() (*origin, func(), error) {
 		return nil, nil, err
 	}
 	o := &origin{addr: ln.Addr().String(), seen: make(chan string, 4096)}
-	server := &http.Server{Handler: o}
+	server := &http.Server{Handler: o, ErrorLog: log.New(io.Discard, "", 0)}
 	go server.Serve(ln)
 	return o, func() { server.Close() }, nil
 }
@@ -98,6 +99,15 @@ func (o *origin) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 		panic(http.ErrAbortHandler)
+	case "/cut-reset":
+		conn, _, err := w.(http.Hijacker).Hijack()
+		if err != nil {
+			panic(err)
+		}
+		fmt.Fprintf(conn, "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 100000\r\n\r\n%s", html)
+		time.Sleep(200 * time.Millisecond) // else the reset overtakes it
+		conn.(*net.TCPConn).SetLinger(0)
+		conn.Close()
 	case "/cut-chunked":
 		w.Header().Set("Content-Type", "text/html; charset=utf-8")
 		io.WriteString(w, html)

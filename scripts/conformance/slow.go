@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/http"
 	"regexp"
-	"sync"
 	"time"
 
 	"github.com/seed14307185/refract/scripts/lab"
@@ -13,8 +12,8 @@ import (
 
 const slowSeconds = 15
 
-// slow is slowhttptest in its three modes at once, with somebody who asks for a
-// page meanwhile.
+// slow is slowhttptest in its three modes, with somebody who asks for a page
+// meanwhile.
 func (s *suite) slow(ctx context.Context) error {
 	o, stop, err := s.startOrigin()
 	if err != nil {
@@ -34,30 +33,43 @@ func (s *suite) slow(ctx context.Context) error {
 		return err
 	}
 	url := "http://" + r.Addr
-	modes := []struct {
+	for _, m := range []struct {
 		name string
 		args []string
-		out  string
-		err  error
 	}{
-		{name: "slow headers", args: []string{"-H", "-i", "1", "-u", url + "/page"}},
-		{name: "slow body", args: []string{"-B", "-i", "1", "-s", "100000", "-u", url + "/drain"}},
-		{name: "slow read", args: []string{"-X", "-n", "1", "-z", "5", "-w", "1", "-y", "512", "-k", "3", "-u", url + "/large"}},
+		{"slow headers", []string{"-H", "-i", "1", "-u", url + "/page"}},
+		{"slow body", []string{"-B", "-i", "1", "-s", "100000", "-u", url + "/drain"}},
+		{"slow read", []string{"-X", "-n", "1", "-z", "5", "-w", "1", "-y", "512", "-u", url + "/large"}},
+	} {
+		meanwhile := make(chan string, 1)
+		asking, cancel := context.WithCancel(ctx)
+		go func() { meanwhile <- ask(asking, url+"/page") }()
+		out, err := lab.Output(ctx, s.Dir, append([]string{"slowhttptest", "-c", "200", "-r", "100", "-l", fmt.Sprint(slowSeconds), "-p", "3", "-v", "1"}, m.args...)...)
+		cancel()
+		served := <-meanwhile
+		if err != nil {
+			return err
+		}
+		out = plain(out)
+		s.check("slowhttptest", m.name+", 200 connections: its own probe is served", "YES", last(out, `service available: +(YES|NO)`))
+		if m.name == "slow headers" { // nobody may take longer than read_header for them
+			s.check("slowhttptest", "… and they are closed", "200", last(out, `closed: +(\d+)`))
+		}
+		s.check("slowhttptest", "… another client meanwhile", "every request within 2 s", served)
 	}
-	var tests sync.WaitGroup
-	for i := range modes {
-		m := &modes[i]
-		tests.Go(func() {
-			m.out, m.err = lab.Output(ctx, s.Dir, append([]string{"slowhttptest", "-c", "200", "-r", "100", "-l", fmt.Sprint(slowSeconds), "-p", "3", "-v", "1"}, m.args...)...)
-		})
-	}
+	return nil
+}
+
+// ask asks for a page ten times a second until ctx ends, and tells whether it
+// got it every time.
+func ask(ctx context.Context, url string) string {
 	asked, served := 0, 0
 	var slowest time.Duration
 	client := &http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
-	for end := time.Now().Add(slowSeconds * time.Second); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
+	for ctx.Err() == nil {
 		asked++
 		at := time.Now()
-		resp, err := client.Get(url + "/page")
+		resp, err := client.Get(url)
 		if err == nil {
 			resp.Body.Close()
 			if resp.StatusCode == http.StatusOK {
@@ -65,21 +77,12 @@ func (s *suite) slow(ctx context.Context) error {
 			}
 		}
 		slowest = max(slowest, time.Since(at))
+		time.Sleep(100 * time.Millisecond)
 	}
-	tests.Wait()
-	for _, m := range modes {
-		if m.err != nil {
-			return m.err
-		}
-		out := plain(m.out)
-		s.check("slowhttptest", m.name+", 200 connections: its own probe is served", "YES", last(out, `service available: +(YES|NO)`))
-		if m.name == "slow headers" { // nobody may take longer than read_header for them
-			s.check("slowhttptest", "… and they are closed", "200", last(out, `closed: +(\d+)`))
-		}
+	if served == asked && slowest < 2*time.Second {
+		return "every request within 2 s"
 	}
-	s.note("slowhttptest", "meanwhile, another client", "every request is answered within 2 s", fmt.Sprintf("%d of %d, the slowest in %v", served, asked, slowest.Round(time.Millisecond)),
-		served == asked && slowest < 2*time.Second)
-	return nil
+	return fmt.Sprintf("%d of %d, the slowest in %v", served, asked, slowest.Round(time.Millisecond))
 }
 
 // plain is text without the colours of a terminal.
