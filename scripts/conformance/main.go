@@ -60,7 +60,7 @@ func main() {
 	flag.Parse()
 	failed := 0
 	err := lab.Run(func(ctx context.Context, l *lab.Lab) error {
-		ctx, cancel := context.WithTimeout(ctx, 15*time.Minute)
+		ctx, cancel := context.WithTimeout(ctx, 20*time.Minute)
 		defer cancel()
 		s.Lab = l
 		fmt.Println("| with | check | expected | got | verdict |\n|---|---|---|---|---|")

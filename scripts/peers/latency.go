@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"runtime"
+	"slices"
 	"sync"
 	"time"
 )
@@ -17,6 +18,8 @@ import (
 const (
 	fixedRate   = 500 // requests per second
 	fixedClient = 32  // connections
+
+	hopeless = 3 * time.Second
 )
 
 // result is what an open-loop client met.
@@ -56,6 +59,9 @@ func steady(addr, path, cookie string, seed maphash.Seed, good map[uint64]bool, 
 			}()
 			for at := range due {
 				err := func() error {
+					if time.Since(at) > hopeless {
+						return errHopeless
+					}
 					if conn == nil {
 						var err error
 						if conn, err = net.Dial("tcp", addr); err != nil {
@@ -71,7 +77,7 @@ func steady(addr, path, cookie string, seed maphash.Seed, good map[uint64]bool, 
 				r.ms = append(r.ms, took)
 				if err != nil {
 					r.failed = append(r.failed, err)
-					if conn != nil {
+					if conn != nil && err != errHopeless {
 						conn.Close()
 						conn = nil
 					}
@@ -115,6 +121,9 @@ func get(conn net.Conn, in *bufio.Reader, path, cookie string, seed maphash.Seed
 // errOther is that a whole response is not the page that was wanted.
 var errOther = errors.New("another page")
 
+// errHopeless is that a request was due so long ago that it was not sent.
+var errHopeless = errors.New("too slow for the rate")
+
 // hashes are those of the bodies that are right.
 func hashes(seed maphash.Seed, bodies ...string) map[uint64]bool {
 	good := map[uint64]bool{}
@@ -138,6 +147,7 @@ func (l *bench) latency(ctx context.Context, all []*contestant, rounds int, d ti
 			list = append(list, c)
 		}
 	}
+	late := map[*contestant]int{}
 	half, most := map[*contestant][]float64{}, map[*contestant][]float64{}
 	for range rounds {
 		for _, c := range list {
@@ -145,9 +155,10 @@ func (l *bench) latency(ctx context.Context, all []*contestant, rounds int, d ti
 			timer := time.AfterFunc(d, func() { close(stop) })
 			r := steady(c.Addr, "/"+p.name+".html", c.cookie, seed, good, stop)
 			timer.Stop()
-			if len(r.failed) > 0 {
-				return fmt.Errorf("%s at %d requests/s: %w", c.title, fixedRate, r.failed[0])
+			if i := slices.IndexFunc(r.failed, func(err error) bool { return !errors.Is(err, errHopeless) }); i >= 0 {
+				return fmt.Errorf("%s at %d requests/s: %w", c.title, fixedRate, r.failed[i])
 			}
+			late[c] += len(r.failed)
 			half[c] = append(half[c], quantile(r.ms, 0.5))
 			most[c] = append(most[c], quantile(r.ms, 0.99))
 			if err := ctx.Err(); err != nil {
@@ -156,11 +167,11 @@ func (l *bench) latency(ctx context.Context, all []*contestant, rounds int, d ti
 		}
 	}
 	table(fmt.Sprintf("latency at %d requests/s, %s", fixedRate, p.size))
-	fmt.Println("| proxy | p50, ms | p99, ms | added p50 | added p99 |\n|---|--:|--:|--:|--:|")
+	fmt.Println("| proxy | p50, ms | p99, ms | added p50 | added p99 | given up after 3 s |\n|---|--:|--:|--:|--:|--:|")
 	base50, base99 := median(half[direct]), median(most[direct])
 	for _, c := range list {
 		p50, p99 := median(half[c]), median(most[c])
-		fmt.Printf("| %s | %.2f | %.2f | %+.2f | %+.2f |\n", c.title, p50, p99, p50-base50, p99-base99)
+		fmt.Printf("| %s | %.2f | %.2f | %+.2f | %+.2f | %d |\n", c.title, p50, p99, p50-base50, p99-base99, late[c])
 	}
 	return nil
 }

@@ -35,13 +35,9 @@ type page struct {
 func makePages(ctx context.Context, l *lab.Lab, binary, dir string) ([]page, error) {
 	var pages []page
 	for _, p := range []struct {
-		size, from string
-		times      int // how often the body stands in the page
-	}{
-		{"10 KB", "postgresql-move", 2},
-		{"120 KB", "python-json", 1},
-		{"1.7 MB", "java-override", 1},
-	} {
+		from  string
+		times int // how often the body stands in the page
+	}{{"postgresql-move", 2}, {"python-json", 1}, {"java-override", 1}} {
 		b, err := os.ReadFile(filepath.Join(dir, p.from+".html"))
 		if err != nil {
 			return nil, err
@@ -55,7 +51,8 @@ func makePages(ctx context.Context, l *lab.Lab, binary, dir string) ([]page, err
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", p.from, err)
 		}
-		pages = append(pages, page{p.from, p.size, original, treated})
+		size := fmt.Sprintf("%d KB", len(original)/1000)
+		pages = append(pages, page{p.from, size, original, treated})
 	}
 	return pages, nil
 }

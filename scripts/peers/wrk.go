@@ -111,7 +111,7 @@ func (l *bench) throughput(ctx context.Context, all []*contestant, rounds int, d
 		{titlePass, titleReverse, "at most 0.7"},
 		{titlePass, titleNginx, ""},
 		{titlePass, titleCaddy, ""},
-		{titleSwap, titleSub, "at most 2 at 10 KB, below 1 at the others"},
+		{titleSwap, titleSub, "at most 2 at 10 KB, below 1 on larger pages"},
 		{titleSwap, titleWorkerd, "at most 0.15"},
 		{titleSwap, titleReplace, "at most 0.35"},
 		{titleNonce, titleSub, ""},
