@@ -8,7 +8,9 @@ import (
 	"context"
 	"flag"
 	"fmt"
+	"io/fs"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -68,6 +70,7 @@ func main() {
 			name string
 			run  func(context.Context) error
 		}{
+			{"httputil", s.httputil},
 			{"curl", s.http1},
 			{"nghttp", s.nghttp},
 			{"go-httpbin", s.httpbin},
@@ -100,4 +103,41 @@ func main() {
 	if err != nil || failed > 0 {
 		os.Exit(1)
 	}
+}
+
+// httputil sees that the tests are there that docs/conformance.md sets beside
+// those of httputil. The working directory is that of the repository.
+func (s *suite) httputil(context.Context) error {
+	doc, err := os.ReadFile("docs/conformance.md")
+	if err != nil {
+		return err
+	}
+	var tests strings.Builder
+	for _, room := range []string{"proxy", "cmd/refract"} {
+		err := filepath.WalkDir(room, func(path string, d fs.DirEntry, err error) error {
+			if err != nil || !strings.HasSuffix(path, "_test.go") {
+				return err
+			}
+			b, err := os.ReadFile(path)
+			tests.Write(b)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+	}
+	named := 0
+	var missing []string
+	for line := range strings.Lines(string(doc)) {
+		if !strings.HasPrefix(line, "| Test") {
+			continue
+		}
+		for name := range strings.SplitSeq(strings.TrimSpace(strings.Split(line, "|")[2]), ", ") {
+			if named++; !strings.Contains(tests.String(), "\nfunc "+name+"(") {
+				missing = append(missing, name)
+			}
+		}
+	}
+	s.note("httputil", "our tests beside its own", "all are there", fmt.Sprintf("%d named, missing: %s", named, strings.Join(missing, ", ")), named > 10 && len(missing) == 0)
+	return nil
 }
