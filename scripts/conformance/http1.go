@@ -96,7 +96,7 @@ func (s *suite) http1(ctx context.Context) error {
 	s.check("curl", "Set-Cookie: all, in order", "a=1; Path=/; b=2; Expires=Mon, 02 Nov 2037 10:00:00 GMT; a=3; Path=/x", header(out, "Set-Cookie"))
 	out, _ = s.curl(ctx, "-i", url+"/hints")
 	s.check("curl", "103 Early Hints before the response", "103 200", strings.Join(statuses(out), " "))
-	out, _ = s.curl(ctx, "-D", "-", url+"/trailers")
+	out, _ = s.curl(ctx, "-D", "-", "-o", "trailers", url+"/trailers")
 	s.check("curl", "trailers, announced or not", "4, yes", header(out, "X-Sum")+", "+header(out, "X-Unannounced"))
 	out, _ = s.curl(ctx, "--http2", "-w", "%{http_version}", "-o", "h2c", url+"/page")
 	s.check("curl", "no upgrade to h2c", "1.1", out)
