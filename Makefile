@@ -13,6 +13,7 @@ lint: ## formatting, vet, staticcheck, a tidy go.mod
 	go vet ./...
 	go tool staticcheck ./...
 	go mod tidy -diff
+	cd scripts && go vet ./... && go mod tidy -diff
 
 conformance: ## h2spec, slowhttptest, toxiproxy, go-httpbin, curl, nghttp and testssl.sh on the proxy
 	scripts/conformance.sh
