@@ -34,7 +34,7 @@ func TestDrainDelay(t *testing.T) {
 		return status == http.StatusServiceUnavailable && body == "draining\n"
 	})
 	status, body := r.ask(http.MethodGet, "/readyz?verbose", nil)
-	want := "config: ok: revision " + r.status().Revision + "\nstore: ok\ndrain: failed: draining\n"
+	want := "config: ok: revision " + r.status().Revision + "\norigins: ok\nstore: ok\ndrain: failed: draining\n"
 	if status != http.StatusServiceUnavailable || body != want {
 		t.Errorf("verbose: %d %q, want %q", status, body, want)
 	}

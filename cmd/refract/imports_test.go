@@ -23,10 +23,10 @@ const rooms = `
 	segments, rules, outcomes < store;
 	rewrite, rewrite/coding, rules, events < proxy;
 	rules < proxy/front;
+	rules, events < proxy/origin;
 	rules, outcomes, store < console;
 	demo/planner < demo;
-	console, proxy, store, outcomes, events/segment, certs, demo, proxy/front, proxy/origin < cmd/refract;
-	rules, events < proxy/origin;
+	console, proxy, proxy/front, proxy/origin, store, outcomes, events/segment, certs, demo < cmd/refract;
 `
 
 // owners says which room alone may import a package, outside its tests.

@@ -134,6 +134,9 @@ func newMeter() *meter {
 	for _, why := range front.Reasons {
 		m.unserved.WithLabelValues(string(why))
 	}
+	for _, result := range []string{"success", "failure"} {
+		m.issuances.WithLabelValues(result)
+	}
 	m.reloads.WithLabelValues("success")
 	m.reloads.WithLabelValues("failure")
 	m.reloadOK.Set(1)

@@ -150,8 +150,8 @@ func TestExpiry(t *testing.T) {
 	}
 	r.at(96 * time.Hour)
 	eventually(t, "after it has expired, its pages are no longer private", func() bool { return !private() })
-	r.metric(`refract_rule_live{rule="invite-teammate"} 0`)
-	r.metric(`refract_rule_live{rule="schedule-report"} 1`)
+	r.metric(`refract_rule_state{rule="invite-teammate",state="expired"} 1`)
+	r.metric(`refract_rule_state{rule="schedule-report",state="live"} 1`)
 	r.stop()
 }
 
