@@ -87,6 +87,8 @@ func TestVersions(t *testing.T) {
 			if r.URL.Path == "/own" {
 				w.Header().Set("Strict-Transport-Security", "max-age=1")
 				w.Header().Set("Alt-Svc", "clear")
+				w.Header().Set("Transfer-Encoding", "chunked")
+				w.Header().Set("Keep-Alive", "timeout=5")
 				return // without a write
 			}
 			body, err := io.ReadAll(r.Body)

@@ -48,7 +48,7 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 		altSvc = *p
 	}
 	if r.ProtoMajor > 1 || r.TLS != nil && gen.hsts != "" || altSvc != "" {
-		out := &response{ResponseWriter: w, altSvc: altSvc}
+		out := &response{ResponseWriter: w, altSvc: altSvc, version: r.ProtoMajor}
 		if r.TLS != nil {
 			out.hsts = gen.hsts
 		}

@@ -13,11 +13,13 @@ import (
 const piece = 16 << 10
 
 // response adds the headers that are the edge's to answers that have none of
-// their own, and holds a client of HTTP/2 or 3 to taking them. There a client
+// their own, takes off those of HTTP/3 that it doesn't have (RFC 9114, section
+// 4.2: a client would take the answer for broken), and holds a client of HTTP/2 or 3 to taking them. There a client
 // can stop one stream while its connection goes on.
 type response struct {
 	http.ResponseWriter
 	hsts, altSvc string
+	version      int // of HTTP
 	wrote        bool
 	*progress    // nil: HTTP/1.x, where the connection does it
 }
@@ -34,6 +36,11 @@ func (w *response) WriteHeader(status int) {
 		}
 		if w.altSvc != "" && h["Alt-Svc"] == nil {
 			h["Alt-Svc"] = []string{w.altSvc}
+		}
+		if w.version == 3 { // Go's servers do it for the others
+			for _, name := range [...]string{"Connection", "Keep-Alive", "Proxy-Connection", "Transfer-Encoding", "Upgrade"} {
+				delete(h, name)
+			}
 		}
 	}
 	w.ResponseWriter.WriteHeader(status)
