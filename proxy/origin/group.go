@@ -43,11 +43,12 @@ func hostName(host string) string {
 	return strings.ToLower(strings.TrimSuffix(host, "."))
 }
 
-// hostMatches: "*.example.com" is every name below example.com, and not
-// example.com itself.
+// hostMatches: "*.example.com" is every name one level below example.com, as in
+// a certificate, and not example.com itself.
 func hostMatches(pattern, name string) bool {
-	if below, ok := strings.CutPrefix(pattern, "*"); ok {
-		return len(name) > len(below) && strings.HasSuffix(name, below)
+	if parent, ok := strings.CutPrefix(pattern, "*."); ok {
+		label, rest, _ := strings.Cut(name, ".")
+		return label != "" && rest == parent
 	}
 	return pattern == name
 }
