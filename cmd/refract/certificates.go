@@ -72,6 +72,21 @@ func (e *edge) useCertificates(set *rules.Set) error {
 	return e.certs.Reload(o)
 }
 
+// reread takes anew what a set has in files that are no part of its revision:
+// certificates, and whom to trust the origins by.
+func (e *edge) reread(set *rules.Set) error {
+	carrier, err := e.origins.next(e.originConfig(set))
+	if err != nil {
+		return err
+	}
+	if err := e.useCertificates(set); err != nil {
+		carrier.Close()
+		return err
+	}
+	e.origins.use(carrier)
+	return nil
+}
+
 // expiries lists when the certificates that are served expire.
 func (e *edge) expiries() iter.Seq2[string, time.Time] {
 	return func(yield func(string, time.Time) bool) {

@@ -17,8 +17,8 @@ type refusal struct{ at time.Time }
 
 // reload validates the site directory, then swaps it in, if expected says that
 // it is to take the place of the revision that is loaded; nil: of any. A bad
-// directory changes nothing, and one that is loaded already neither. What it
-// returns is live when it returns.
+// directory changes nothing; of one that is loaded already, the certificates that
+// it names are read anew. What it returns is live when it returns.
 func (e *edge) reload(ctx context.Context, expected func(revision string) bool) (r console.Reloaded, err error) {
 	e.reloading.Lock()
 	defer e.reloading.Unlock()
@@ -45,7 +45,7 @@ func (e *edge) reload(ctx context.Context, expected func(revision string) bool) 
 		r.Warnings = append(r.Warnings, w.String())
 	}
 	if !r.Changed {
-		return r, nil
+		return r, e.reread(set)
 	}
 	if err := e.use(ctx, set); err != nil {
 		return r, err
