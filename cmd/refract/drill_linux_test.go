@@ -5,6 +5,7 @@ import (
 	"html"
 	"io"
 	"net/http"
+	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -19,7 +20,6 @@ import (
 // says that there is none.
 type drilled struct {
 	t       *testing.T
-	edge    string
 	treated string
 	stop    atomic.Bool
 	all     sync.WaitGroup
@@ -28,11 +28,11 @@ type drilled struct {
 	seen map[string]int // what they got, how often; guarded by mu
 }
 
-func (d *drilled) run(visitor string) {
-	client := &http.Client{Transport: &http.Transport{}, Timeout: 30 * time.Second}
+// run makes requests until d is stopped. edge is a base URL.
+func (d *drilled) run(client *http.Client, edge, visitor string) {
 	defer client.CloseIdleConnections()
 	for !d.stop.Load() {
-		d.ask(client, http.MethodGet, "/reports", visitor, "", func(resp *http.Response, body string) string {
+		d.ask(client, http.MethodGet, edge+"/reports", visitor, "", func(resp *http.Response, body string) string {
 			switch {
 			case resp.StatusCode == http.StatusOK && body == reportsPage:
 				return "page"
@@ -41,13 +41,13 @@ func (d *drilled) run(visitor string) {
 			}
 			return d.absent(resp, body)
 		})
-		d.ask(client, http.MethodPost, "/reports/1/export", visitor, "", func(resp *http.Response, body string) string {
+		d.ask(client, http.MethodPost, edge+"/reports/1/export", visitor, "", func(resp *http.Response, body string) string {
 			if resp.StatusCode == http.StatusOK && body == "csv" {
 				return "export"
 			}
 			return d.absent(resp, body)
 		})
-		d.ask(client, http.MethodPost, segmentMount+"/v1/track", visitor, `{"event":"Page Looked At","userId":"`+visitor+`"}`, func(resp *http.Response, _ string) string {
+		d.ask(client, http.MethodPost, edge+segmentMount+"/v1/track", visitor, `{"event":"Page Looked At","userId":"`+visitor+`"}`, func(resp *http.Response, _ string) string {
 			if resp.StatusCode == http.StatusOK {
 				return "event"
 			}
@@ -70,8 +70,8 @@ func (d *drilled) absent(resp *http.Response, body string) string {
 	return ""
 }
 
-func (d *drilled) ask(client *http.Client, method, path, visitor, body string, judge func(*http.Response, string) string) {
-	req, err := http.NewRequest(method, d.edge+path, strings.NewReader(body))
+func (d *drilled) ask(client *http.Client, method, url, visitor, body string, judge func(*http.Response, string) string) {
+	req, err := http.NewRequest(method, url, strings.NewReader(body))
 	if err != nil {
 		d.t.Error(err)
 		return
@@ -91,7 +91,7 @@ func (d *drilled) ask(client *http.Client, method, path, visitor, body string, j
 		if what := judge(resp, string(b)); what != "" {
 			return what
 		}
-		return fmt.Sprintf("FAILED: %s %s: %s %q", method, path, resp.Status, b)
+		return fmt.Sprintf("FAILED: %s %s: %s %q", method, url, resp.Status, b)
 	}()
 	d.mu.Lock()
 	d.seen[got]++
@@ -110,27 +110,39 @@ func (d *drilled) more(what string, n int) {
 	eventually(d.t, fmt.Sprintf("visitors get: %s", what), func() bool { return count() >= until })
 }
 
-// TestDrill kills the origin, fills the disk and reloads a broken site, all
-// under load and all at once, and mends it again.
+// TestDrill kills the origin, fills the disk, stops the CA and reloads a broken
+// site, all under load and all at once, and mends it again.
 func TestDrill(t *testing.T) {
 	origin := startChild(t, "small", "")
 	dir := newSite(t, "../../testdata/sites/loop", "http://"+origin.addr)
 	disk := newSmallDisk(t, dir)
+	ca := startAuthority(t)
+	config := filepath.Join(dir, "site/refract.yaml")
+	editFile(t, config, ca.settings("tls-alpn-01", ", redirect: false", shop))
 	r, reader := treatedReader(t, dir)
+	roots := ca.roots()
+	patiently(t, "a certificate", func() error {
+		_, err := r.handshake(shop, roots)
+		return err
+	})
 	set, err := rules.Load(r.dir + "/site")
 	if err != nil {
 		t.Fatal(err)
 	}
 	d := &drilled{
-		t: t, edge: r.edge, seen: map[string]int{},
+		t: t, seen: map[string]int{},
 		treated: strings.Replace(reportsPage, "Your reports", html.EscapeString(string(set.Rule(reportsRule).Response.HTML)), 1),
 	}
-	for _, visitor := range []string{reader, reader, "a-stranger", "another-stranger"} {
-		d.all.Go(func() { d.run(visitor) })
+	plain := &http.Client{Transport: &http.Transport{}, Timeout: 30 * time.Second}
+	d.all.Go(func() { d.run(plain, r.edge, reader) })
+	for version, visitor := range []string{"a-stranger", reader, "another-stranger"} {
+		client := overTLS(t, 1+version, r.tls, roots)
+		d.all.Go(func() { d.run(client, "https://"+shop, visitor) })
 	}
 	d.more("treated page", 50)
 
 	origin.kill()
+	ca.stop()
 	d.more("no page", 50)
 	disk.fillTo(64 << 20)
 	d.more("event refused", 10)
@@ -151,8 +163,20 @@ func TestDrill(t *testing.T) {
 	disk.free()
 	d.more("event", 10)
 	mend()
+	ca.start()
+	editFile(t, config, func(s string) string {
+		return strings.Replace(s, "hosts: ["+shop, "hosts: ["+shop+", late.example.com", 1)
+	})
 	r.mustCommand("reload")
 	d.more("treated page", 50)
+	// The CA has forgotten the account: it took a try to find out.
+	r.says(`refract_tls_issuances_total{result="failure"} 1`)
+	r.mustCommand("reload")
+	late := ca.roots()
+	patiently(t, "another certificate", func() error {
+		_, err := r.handshake("late.example.com", late)
+		return err
+	})
 	d.stop.Store(true)
 	d.all.Wait()
 	for what, n := range d.seen {

@@ -96,6 +96,7 @@ type refract struct {
 	cmd   *exec.Cmd
 	edge  string // base URL of the visitors' listener
 	admin string // host and port
+	tls   string // the same, if it serves over TLS
 	http  *http.Client
 	ended chan error
 
@@ -186,9 +187,9 @@ func launch(t testing.TB, dir string, cmd *exec.Cmd) *refract {
 		lines := bufio.NewScanner(stderr)
 		lines.Buffer(nil, 1<<20)
 		for lines.Scan() {
-			var rec struct{ Msg, Listen, Admin string }
+			var rec struct{ Msg, Listen, Admin, TLS string }
 			if json.Unmarshal(lines.Bytes(), &rec) == nil && rec.Msg == "serving" {
-				r.edge, r.admin = "http://"+rec.Listen, rec.Admin
+				r.edge, r.admin, r.tls = "http://"+rec.Listen, rec.Admin, rec.TLS
 				r.serving <- true
 			}
 			r.mu.Lock()
