@@ -8,22 +8,6 @@ import (
 	"time"
 )
 
-// upgraded takes the hop-by-hop fields off a 101, but for the two that say
-// what it is: RFC 9110, sections 7.6.1 and 7.8.
-func upgraded(h http.Header) {
-	for _, line := range h["Connection"] {
-		for name := range strings.SplitSeq(line, ",") {
-			if name = strings.TrimSpace(name); !strings.EqualFold(name, "Upgrade") {
-				h.Del(name)
-			}
-		}
-	}
-	for _, name := range [...]string{"Keep-Alive", "Proxy-Authenticate", "Proxy-Connection", "Te", "Trailer", "Transfer-Encoding"} {
-		delete(h, name)
-	}
-	h["Connection"] = []string{"Upgrade"}
-}
-
 // relocate makes a Location that names the origin by its own address, where no
 // visitor can follow, one on the host that the visitor asked. It names no host
 // then, so the visitor's own scheme and port stay. Any other is left alone.

@@ -33,8 +33,8 @@ type Exchange struct {
 	// Rewriting is what the page's rewriting took, its decoding included, the
 	// waiting for the origin not. 0: it was not rewritten.
 	Rewriting time.Duration
-	// Origin is the host of the server that answered, as the transport's
-	// Response.Request has it. Empty: none did.
+	// Origin is the server that answered, as the host in the transport's
+	// Response.Request. Empty: none did.
 	Origin string
 
 	began      time.Time // by the machine's clock
@@ -81,10 +81,6 @@ const (
 // Reasons lists every reason.
 var Reasons = [...]Reason{ReasonMethod, ReasonGPC, ReasonBot, ReasonPrefetch, ReasonUpgrade, ReasonUnknown, ReasonStatus,
 	ReasonType, ReasonAttachment, ReasonNoTransform, ReasonCoding, ReasonSigned, ReasonCharset, ReasonInternal}
-
-type exchangeKey struct{}
-
-func exchangeOf(r *http.Request) *Exchange { return r.Context().Value(exchangeKey{}).(*Exchange) }
 
 func (x *Exchange) skip(why Reason) {
 	if x.touched {

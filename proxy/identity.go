@@ -105,9 +105,13 @@ func cookieValue(h http.Header, name string) string {
 // byte of the header as it is.
 func stripCookie(h http.Header, name string) {
 	lines := h["Cookie"]
+	own := false // the lines are ours to change
 	for i, line := range lines {
 		if !strings.Contains(line, name) {
 			continue
+		}
+		if !own {
+			lines, own = slices.Clone(lines), true
 		}
 		var kept []string
 		for part := range strings.SplitSeq(line, ";") {
@@ -116,6 +120,9 @@ func stripCookie(h http.Header, name string) {
 			}
 		}
 		lines[i] = strings.TrimLeft(strings.Join(kept, ";"), " \t")
+	}
+	if !own {
+		return
 	}
 	if lines = slices.DeleteFunc(lines, func(line string) bool { return line == "" }); len(lines) == 0 {
 		delete(h, "Cookie")

@@ -3,9 +3,9 @@ package proxy
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"net"
 	"net/http"
-	"net/http/httputil"
 	"net/netip"
 	"slices"
 	"strings"
@@ -70,66 +70,106 @@ func loops(h http.Header) bool {
 	}) >= maxLoops
 }
 
+// hops are the fields of one connection alone: RFC 9110, section 7.6.1, and
+// those that RFC 2616 named, for who does not list them in Connection.
+var hops = [...]string{"Connection", "Proxy-Connection", "Keep-Alive", "Proxy-Authenticate", "Proxy-Authorization", "Te", "Trailer", "Transfer-Encoding", "Upgrade"}
+
+// withoutHops takes the hop-by-hop fields off a header.
+func withoutHops(h http.Header) {
+	for _, line := range h["Connection"] {
+		for name := range strings.SplitSeq(line, ",") {
+			h.Del(strings.Trim(name, " \t"))
+		}
+	}
+	for _, name := range hops {
+		delete(h, name)
+	}
+}
+
 // outgoing makes the request that the origin sees: the visitor's, byte for
-// byte where HTTP lets us. The hop-by-hop fields are off it already, so that
-// what is set here can't be named in Connection to be taken off again.
-func (p *Proxy) outgoing(pr *httputil.ProxyRequest) {
-	in, out := pr.In, pr.Out
-	x := exchangeOf(in)
+// byte where HTTP lets us. out is a shallow copy of that, which outgoing fills
+// in; the header gets a map of its own, whose lines stay the visitor's.
+func (p *Proxy) outgoing(x *Exchange, out *http.Request) *http.Request {
+	in := x.Request
+	to := *in.URL
+	out.URL = &to
 	if p.Origin != nil {
-		out.URL.Scheme, out.URL.Host = p.Origin.Scheme, p.Origin.Host
+		to.Scheme, to.Host = p.Origin.Scheme, p.Origin.Host
 	} else {
-		out.URL.Scheme, out.URL.Host = "http", cmp.Or(in.Host, "origin")
+		to.Scheme, to.Host = "http", cmp.Or(in.Host, "origin")
 	}
-	out.URL.RawQuery = in.URL.RawQuery // ReverseProxy drops what it can't parse
 	if x.path != in.URL.EscapedPath() {
-		out.URL.Opaque = x.path // a URL escapes more than browsers do
+		to.Opaque = x.path // a URL escapes more than browsers do
 	}
-	out.Host = in.Host
-	p.forwarded(pr, &x.set.Edge)
-	out.Header["Via"] = append(slices.Clip(in.Header["Via"]), via(in.ProtoMajor, in.ProtoMinor))
-	out.Header["Cdn-Loop"] = append(slices.Clip(in.Header["Cdn-Loop"]), pseudonym)
-	stripCookie(out.Header, FirstPartyCookie)
-	if u := out.Header.Get("Upgrade"); u != "" && !strings.EqualFold(u, "websocket") {
-		out.Header.Del("Upgrade") // h2c would be a tunnel past everything here
-		out.Header.Del("Connection")
+	out.Close = false
+	h := make(http.Header, len(in.Header)+6)
+	out.Header = h
+	maps.Copy(h, in.Header)
+	withoutHops(h)
+	// What is set from here on can't be named in Connection to be taken off.
+	if hasToken(in.Header["Te"], "trailers") {
+		h["Te"] = []string{"trailers"}
 	}
-	p.conditions(x, out.Header)
+	if u := in.Header.Get("Upgrade"); strings.EqualFold(u, "websocket") && hasToken(in.Header["Connection"], "upgrade") {
+		h["Connection"], h["Upgrade"] = []string{"Upgrade"}, []string{u} // any other, as h2c, would be a tunnel past everything here
+	}
+	if _, said := h["User-Agent"]; !said {
+		h["User-Agent"] = []string{""} // or http.Transport makes one up
+	}
+	p.forwarded(in, h, &x.set.Edge)
+	h["Via"] = append(slices.Clip(in.Header["Via"]), via(in.ProtoMajor, in.ProtoMinor))
+	h["Cdn-Loop"] = append(slices.Clip(in.Header["Cdn-Loop"]), pseudonym)
+	stripCookie(h, FirstPartyCookie)
+	p.conditions(x, h)
 	if len(x.Decision) > 0 {
 		// The page may be changed on its way: the origin must send all of it,
 		// in a coding that can be undone.
-		for _, h := range [...]string{"If-Range", "Range", "Available-Dictionary"} {
-			delete(out.Header, h)
+		for _, name := range [...]string{"If-Range", "Range", "Available-Dictionary"} {
+			delete(h, name)
 		}
 		if ask := coding.Accept(in.Header["Accept-Encoding"]).Ask(); ask != nil {
-			out.Header["Accept-Encoding"] = ask
+			h["Accept-Encoding"] = ask
 		}
 	}
 	if x.set.Edge.ServerTiming {
 		x.asked = time.Now()
 	}
+	return out
 }
 
 // forwarded tells the origin who asks and how: what a trusted peer said, and
 // the peer itself; from anyone else the peer alone.
-func (p *Proxy) forwarded(pr *httputil.ProxyRequest, edge *rules.Edge) {
-	in, out := pr.In.Header, pr.Out.Header
-	peer, err := netip.ParseAddrPort(pr.In.RemoteAddr)
-	trusted := err == nil && slices.ContainsFunc(edge.TrustedProxies, func(net netip.Prefix) bool { return net.Contains(peer.Addr().Unmap()) })
-	for name := range out {
-		if !trusted && strings.HasPrefix(name, "X-Forwarded-") || aliases(name, &edge.Identity) {
-			delete(out, name)
+func (p *Proxy) forwarded(in *http.Request, h http.Header, edge *rules.Edge) {
+	trusted := false
+	if len(edge.TrustedProxies) > 0 {
+		peer, err := netip.ParseAddrPort(in.RemoteAddr)
+		trusted = err == nil && slices.ContainsFunc(edge.TrustedProxies, func(net netip.Prefix) bool { return net.Contains(peer.Addr().Unmap()) })
+	}
+	for name := range h {
+		if !trusted && (strings.HasPrefix(name, "X-Forwarded-") || name == "Forwarded") || aliases(name, &edge.Identity) {
+			delete(h, name)
 		}
 	}
-	if !trusted {
-		pr.SetXForwarded()
-		return
+	scheme := "http"
+	if in.TLS != nil {
+		scheme = "https"
 	}
-	out["X-Forwarded-For"] = in["X-Forwarded-For"]
-	pr.SetXForwarded() // adds the peer
-	for _, name := range [...]string{"X-Forwarded-Host", "X-Forwarded-Proto", "Forwarded"} {
-		if v := in[name]; len(v) > 0 {
-			out[name] = v
+	client, _, err := net.SplitHostPort(in.RemoteAddr)
+	said := [...]string{client, in.Host, scheme}
+	for i, name := range [...]string{"X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto"} {
+		h[name] = said[i : i+1 : i+1]
+	}
+	switch {
+	case err != nil:
+		delete(h, "X-Forwarded-For")
+	case trusted && len(in.Header["X-Forwarded-For"]) > 0:
+		h["X-Forwarded-For"] = []string{strings.Join(in.Header["X-Forwarded-For"], ", ") + ", " + client}
+	}
+	if trusted {
+		for _, name := range [...]string{"X-Forwarded-Host", "X-Forwarded-Proto", "Forwarded"} {
+			if v := in.Header[name]; len(v) > 0 {
+				h[name] = v // also if Connection lists it
+			}
 		}
 	}
 }

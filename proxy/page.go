@@ -17,19 +17,11 @@ var errUnasked = errors.New("the origin answers 304 to a request without a condi
 
 // answer looks at the origin's response before it is passed on: the only place
 // where a response is changed.
-func (p *Proxy) answer(resp *http.Response) error {
-	x := exchangeOf(resp.Request)
-	if x.set.Edge.ServerTiming && resp.StatusCode != http.StatusSwitchingProtocols {
+func (p *Proxy) answer(x *Exchange, resp *http.Response) error {
+	if x.set.Edge.ServerTiming {
 		defer func(answered time.Time) { serverTiming(x, resp.Header, answered) }(time.Now())
 	}
 	x.version = [2]int{resp.ProtoMajor, resp.ProtoMinor}
-	x.Origin = resp.Request.URL.Host
-	if resp.StatusCode == http.StatusSwitchingProtocols {
-		x.upgraded = true
-		upgraded(resp.Header)
-		resp.Header["Via"] = append(resp.Header["Via"], via(resp.ProtoMajor, resp.ProtoMinor))
-		return nil
-	}
 	if x.conditional && x.held == "" && resp.StatusCode == http.StatusNotModified {
 		return errUnasked
 	}

@@ -8,11 +8,9 @@
 package proxy
 
 import (
-	"context"
 	"errors"
 	"log/slog"
 	"net/http"
-	"net/http/httputil"
 	"net/url"
 	"runtime/debug"
 	"strings"
@@ -35,9 +33,11 @@ type Proxy struct {
 	// what the visitor asked for.
 	Origin *url.URL
 	// Transport carries requests to the origin; nil: NewTransport(), which needs
-	// Origin. It must leave codings as they are. An error that says Timeout() is
-	// answered with 504, any other with 502. A response's Request must have the
-	// context of the one that was given. The body of a 101 is an
+	// Origin. It must leave codings as they are. An error that has an HTTPStatus
+	// is answered with that, one that says Timeout() with 504, any other with
+	// 502; one that has an Origin names the server. Of a response, the host of
+	// Request.URL is the server that answered, and where the body says Ready()
+	// a Read of it does not wait: others are taken to. The body of a 101 is an
 	// io.ReadWriteCloser, with CloseWrite if a tunnel's two sides may end one
 	// after the other.
 	Transport http.RoundTripper
@@ -61,40 +61,28 @@ type Proxy struct {
 	// Log takes what an operator should look into. Required.
 	Log *slog.Logger
 
-	once     sync.Once
-	forward  *httputil.ReverseProxy
-	traits   lastTraits
-	codings  coding.Pool
-	pages    rewrite.Memory // of recent pages, by path
-	programs atomic.Pointer[programs]
-	finds    finds
-	behind   sync.Once // a cache before the origin was told of
-	before   sync.Once // and one before this proxy
+	once      sync.Once
+	transport http.RoundTripper
+	buffers   sync.Pool // *[copyBuffer]byte
+	traits    lastTraits
+	codings   coding.Pool
+	pages     rewrite.Memory // of recent pages, by path
+	programs  atomic.Pointer[programs]
+	finds     finds
+	behind    sync.Once // a cache before the origin was told of
+	before    sync.Once // and one before this proxy
 }
 
-const (
-	copyBuffer   = 32 << 10
-	flushAfter   = 2 * time.Millisecond // of a body with a length; one without is flushed at each read
-	originAbsent = "The application behind this address does not answer. Please try again in a moment.\n"
-)
+const originAbsent = "The application behind this address does not answer. Please try again in a moment.\n"
 
 func (p *Proxy) init() {
 	if p.Now == nil {
 		p.Now = time.Now
 	}
-	transport := p.Transport
-	if transport == nil {
-		transport = NewTransport()
+	if p.transport = p.Transport; p.transport == nil {
+		p.transport = NewTransport()
 	}
-	p.forward = &httputil.ReverseProxy{
-		Rewrite:        p.outgoing,
-		ModifyResponse: p.answer,
-		ErrorHandler:   p.originFailed,
-		Transport:      transport,
-		BufferPool:     new(buffers),
-		FlushInterval:  flushAfter,
-		ErrorLog:       slog.NewLogLogger(p.Log.Handler(), slog.LevelWarn),
-	}
+	p.buffers.New = func() any { return new([copyBuffer]byte) }
 }
 
 // ServeHTTP serves one request under one revision.
@@ -108,7 +96,7 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	x := &Exchange{Request: r, Revision: set.Revision, Start: p.Now(), began: time.Now(), set: set, path: pathOf(r)}
-	out := &writer{ResponseWriter: w, x: x}
+	out := &writer{ResponseWriter: w, control: http.NewResponseController(w), x: x}
 	defer p.finish(x, out)
 	switch {
 	case r.Method == http.MethodConnect || r.Method == http.MethodTrace:
@@ -120,13 +108,7 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	p.decide(x)
-	// The exchange travels with the request, to answer and originFailed.
-	r = r.WithContext(context.WithValue(r.Context(), exchangeKey{}, x))
-	if r.Body != nil && r.Body != http.NoBody {
-		x.sent = &clientBody{ReadCloser: r.Body}
-		r.Body = x.sent
-	}
-	p.forward.ServeHTTP(out, r)
+	p.forward(out, x)
 }
 
 // decide fills in who asks and what they get. A panic in it leaves the plain
@@ -194,43 +176,8 @@ func (p *Proxy) subject(x *Exchange) rules.Subject {
 	return s
 }
 
-// originFailed answers for an origin that did not.
-func (p *Proxy) originFailed(w http.ResponseWriter, r *http.Request, err error) {
-	x := exchangeOf(r)
-	x.OriginError = err
-	if x.sent != nil && !x.sent.ended.Load() && x.Request.ProtoMajor == 1 {
-		// The server would wait for the rest of the body before it answers. Of
-		// HTTP/2 it would end the connection.
-		w.Header().Set("Connection", "close")
-	}
-	status := http.StatusBadGateway
-	var timeout interface{ Timeout() bool }
-	switch {
-	case x.sent != nil && x.sent.broken():
-		// Whatever the origin made of half a body, it is the client's doing.
-		x.ClientGone = true
-		http.Error(w, "the request's body is broken", http.StatusBadRequest)
-		return
-	case r.Context().Err() != nil:
-		x.ClientGone = true
-		status = 499 // nobody reads it; for the log, as nginx has it
-	case errors.As(err, &timeout) && timeout.Timeout():
-		status = http.StatusGatewayTimeout
-	}
-	if !x.ClientGone {
-		p.Log.Warn("the origin does not answer", slog.String("origin", r.URL.Host), slog.String("error", err.Error()),
-			slog.String("method", r.Method), slog.String("path", r.URL.Path))
-	}
-	h := w.Header()
-	h.Set("Content-Type", "text/plain; charset=utf-8")
-	h.Set("Cache-Control", "no-store")
-	h.Set("X-Content-Type-Options", "nosniff")
-	w.WriteHeader(status)
-	_, _ = w.Write([]byte(originAbsent)) // the client's loss
-}
-
-// finish reports what the exchange was, also if it ended in a panic, as
-// ReverseProxy does when either side breaks off.
+// finish reports what the exchange was, also if it ended in a panic, as it does
+// when either side breaks off.
 func (p *Proxy) finish(x *Exchange, out *writer) {
 	x.Took = time.Since(x.began)
 	x.Status, x.Bytes = out.status, out.bytes
@@ -311,15 +258,3 @@ func (p *Proxy) report(x *Exchange) {
 	}
 	p.link(x, end)
 }
-
-// buffers is ReverseProxy's pool of copying buffers.
-type buffers struct{ pool sync.Pool }
-
-func (b *buffers) Get() []byte {
-	if v, ok := b.pool.Get().(*[copyBuffer]byte); ok {
-		return v[:]
-	}
-	return new([copyBuffer]byte)[:]
-}
-
-func (b *buffers) Put(v []byte) { b.pool.Put((*[copyBuffer]byte)(v)) }

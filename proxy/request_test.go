@@ -152,8 +152,7 @@ func TestOriginErrors(t *testing.T) {
 		status    int
 	}{{roundTrip(late), 504}, {roundTrip(broken), 502}, {NewTransport(), 502}} {
 		p.Transport = c.transport
-		p.forward = nil
-		p.init()
+		p.transport = c.transport
 		resp, body := do(t, "GET", edge+"/projects/7", "Cookie", "user=ann")
 		if resp.StatusCode != c.status || resp.Header.Get("Cache-Control") != "no-store" || strings.Contains(body, "refract") {
 			t.Errorf("%d: %s, %v, %q", i, resp.Status, resp.Header, body)

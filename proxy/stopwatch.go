@@ -10,6 +10,7 @@ import (
 // of it is used by one goroutine at a time.
 type stopwatch struct {
 	origin  io.Reader
+	before  func() error // is called before a read that may wait, and may prevent it; nil: nobody wants to know
 	html    io.Reader
 	waited  time.Duration // for the origin
 	working time.Duration
@@ -18,6 +19,11 @@ type stopwatch struct {
 // Read reads the origin's body.
 func (s *stopwatch) Read(p []byte) (int, error) {
 	began := time.Now()
+	if s.before != nil && !ready(s.origin) {
+		if err := s.before(); err != nil {
+			return 0, err
+		}
+	}
 	n, err := s.origin.Read(p)
 	s.waited += time.Since(began)
 	return n, err

@@ -10,10 +10,6 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
-	"testing/synctest"
-	"time"
-
-	"github.com/seed14307185/refract/rules"
 )
 
 // dial opens a connection to a server of a test, for what no client sends.
@@ -46,34 +42,27 @@ const askForTunnel = "GET /projects/7 HTTP/1.1\r\nHost: x\r\nCookie: user=ann\r\
 // TestTunnelHalfClose: one side may end before the other has said all, in both
 // directions.
 func TestTunnelHalfClose(t *testing.T) {
-	for _, idle := range []time.Duration{0, time.Hour} {
-		t.Run(fmt.Sprint("idle ", idle), func(t *testing.T) {
-			edge, s, p := front(t, upgrades(t, "", func(conn *net.TCPConn, r *bufio.Reader) {
-				got, err := io.ReadAll(r) // until the visitor has ended their side
-				if err != nil {
-					t.Error(err)
-				}
-				fmt.Fprintf(conn, "you said %s", got)
-			}))
-			set := *p.Current()
-			set.Edge.Limits.Tunnel = idle
-			p.Current = func() *rules.Set { return &set }
-			conn, r := dial(t, edge)
-			fmt.Fprint(conn, askForTunnel)
-			resp, err := http.ReadResponse(r, nil)
-			if err != nil || resp.StatusCode != http.StatusSwitchingProtocols {
-				t.Fatal(resp, err)
-			}
-			fmt.Fprint(conn, "hello")
-			conn.CloseWrite()
-			if got, err := io.ReadAll(r); err != nil || string(got) != "you said hello" {
-				t.Errorf("%q, %v", got, err)
-			}
-			s.wait()
-			if x := s.exchanges[0]; x.Status != http.StatusSwitchingProtocols || x.OriginError != nil || x.Passthrough != ReasonUpgrade {
-				t.Errorf("%d, %v, %s", x.Status, x.OriginError, x.Passthrough)
-			}
-		})
+	edge, s, _ := front(t, upgrades(t, "", func(conn *net.TCPConn, r *bufio.Reader) {
+		got, err := io.ReadAll(r) // until the visitor has ended their side
+		if err != nil {
+			t.Error(err)
+		}
+		fmt.Fprintf(conn, "you said %s", got)
+	}))
+	conn, r := dial(t, edge)
+	fmt.Fprint(conn, askForTunnel+"hel") // before anyone said that it is one
+	resp, err := http.ReadResponse(r, nil)
+	if err != nil || resp.StatusCode != http.StatusSwitchingProtocols {
+		t.Fatal(resp, err)
+	}
+	fmt.Fprint(conn, "lo")
+	conn.CloseWrite()
+	if got, err := io.ReadAll(r); err != nil || string(got) != "you said hello" {
+		t.Errorf("%q, %v", got, err)
+	}
+	s.wait()
+	if x := s.exchanges[0]; x.Status != http.StatusSwitchingProtocols || x.OriginError != nil || x.Passthrough != ReasonUpgrade {
+		t.Errorf("%d, %v, %s", x.Status, x.OriginError, x.Passthrough)
 	}
 }
 
@@ -130,31 +119,4 @@ func TestTunnelEndsWithItsContext(t *testing.T) {
 	io.ReadAll(r)
 	<-gone
 	s.wait()
-}
-
-// TestIdleTunnel: a byte in either direction keeps both alive.
-func TestIdleTunnel(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		visitor, ours := net.Pipe()
-		defer visitor.Close()
-		tun := &tunnel{ours, time.Minute}
-		tun.extend()
-		begin := time.Now()
-		ended := make(chan time.Duration)
-		go func() {
-			_, err := io.Copy(io.Discard, tun)
-			if e, ok := err.(net.Error); !ok || !e.Timeout() {
-				t.Errorf("it ends with %v", err)
-			}
-			ended <- time.Since(begin)
-		}()
-		go io.Copy(io.Discard, visitor)
-		time.Sleep(50 * time.Second) // by the bubble's clock
-		fmt.Fprint(tun, "from the origin")
-		time.Sleep(50 * time.Second)
-		fmt.Fprint(visitor, "from the visitor")
-		if after := <-ended; after != 160*time.Second {
-			t.Errorf("it ends after %v", after)
-		}
-	})
 }

@@ -3,6 +3,8 @@ package proxy
 import (
 	"io"
 	"net/http"
+	"net/http/httptrace"
+	"sync"
 	"sync/atomic"
 )
 
@@ -10,9 +12,14 @@ import (
 // adding what the origin did not send.
 type writer struct {
 	http.ResponseWriter
-	x      *Exchange
-	status int
-	bytes  int64
+	control *http.ResponseController
+	x       *Exchange
+	status  int
+	bytes   int64
+
+	trace   httptrace.ClientTrace
+	interim sync.Mutex // guards final, and the header while that is not set
+	final   bool       // the final response is there
 }
 
 func (w *writer) WriteHeader(status int) {
@@ -58,14 +65,20 @@ func (w *writer) Write(b []byte) (int, error) {
 func (w *writer) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
 // clientBody is a request's body that remembers whether the client broke it.
+// Close does not close the server's own, which would wait for the rest: it only
+// ends the reading.
 type clientBody struct {
-	io.ReadCloser
-	err   atomic.Pointer[error]
-	ended atomic.Bool // soundly
+	body   io.Reader
+	closed atomic.Bool
+	err    atomic.Pointer[error]
+	ended  atomic.Bool // soundly
 }
 
 func (b *clientBody) Read(p []byte) (int, error) {
-	n, err := b.ReadCloser.Read(p)
+	if b.closed.Load() {
+		return 0, http.ErrBodyReadAfterClose
+	}
+	n, err := b.body.Read(p)
 	if err == io.EOF {
 		b.ended.Store(true)
 	} else if err != nil && err != http.ErrBodyReadAfterClose {
@@ -74,4 +87,7 @@ func (b *clientBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
-func (b *clientBody) broken() bool { return b.err.Load() != nil }
+func (b *clientBody) Close() error {
+	b.closed.Store(true)
+	return nil
+}

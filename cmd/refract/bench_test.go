@@ -23,7 +23,7 @@ import (
 // BenchmarkPassthrough weighs refract serve against a process with nothing but
 // httputil.ReverseProxy, in CPU time per request: system and user time of all
 // threads, in alternating rounds, so that what else the machine does meets
-// both alike. The goal is a ratio of at most 1.10 for drafts, where no rule is
+// both alike. The goal is a ratio of at most 0.70 for drafts, where no rule is
 // live; the others are for information. An operation is a round of each.
 func BenchmarkPassthrough(b *testing.B) {
 	for _, bench := range []struct {

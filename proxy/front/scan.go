@@ -18,6 +18,9 @@ type Refusal struct {
 
 func (r *Refusal) Error() string { return "refused: " + r.Reason }
 
+// HTTPStatus is r.Status, for who knows r as an error alone.
+func (r *Refusal) HTTPStatus() int { return r.Status }
+
 func bad(reason string) *Refusal { return &Refusal{http.StatusBadRequest, reason} }
 
 // maxChunkLine bounds the line that begins a chunk, extensions included.

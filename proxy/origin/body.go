@@ -40,9 +40,14 @@ func (b body) Read(p []byte) (int, error) {
 		return 0, x.err
 	}
 	n, err := x.readBody(p)
-	if err == nil {
-		return n, nil
+	if err != nil {
+		x.over(err)
 	}
+	return n, x.err
+}
+
+// over ends the body.
+func (x *exchange) over(err error) {
 	if err == io.EOF {
 		x.end(x.keep && x.r == x.w)
 	} else {
@@ -51,7 +56,30 @@ func (b body) Read(p []byte) (int, error) {
 	}
 	x.err = err
 	x.release()
-	return n, err
+}
+
+// Ready says that a Read gives some of the body, or its end, without waiting
+// for the server.
+func (b body) Ready() bool {
+	x := b.exchange
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.err == nil && x.body.kind == chunked && x.body.left == 0 {
+		last, err := x.chunk(false)
+		switch {
+		case err == errWait:
+			return false
+		case err != nil:
+			x.over(err)
+		case last:
+			x.over(io.EOF)
+		}
+	}
+	if x.err != nil || x.r < x.w {
+		return true
+	}
+	c := x.conn.Load()
+	return c == nil || c.Conn == c.under && c.stale()
 }
 
 // Close closes the connection unless the body was read to its end.

@@ -7,11 +7,19 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strings"
 	"syscall"
 )
 
 // ErrNoOrigin says that no configured origin takes the request's host and path.
-var ErrNoOrigin = errors.New("no origin is configured")
+var ErrNoOrigin error = noOrigin{}
+
+type noOrigin struct{}
+
+func (noOrigin) Error() string { return "no origin is configured" }
+
+// HTTPStatus is what a client is to be told: RFC 9110, section 15.5.20.
+func (noOrigin) HTTPStatus() int { return http.StatusMisdirectedRequest }
 
 // ErrMalformed says that what the server sent is not an HTTP response, or one
 // that is over the limits.
@@ -31,7 +39,7 @@ const (
 
 // Error is why a server gave no response, or only part of one.
 type Error struct {
-	Server string // as configured
+	Server string // as configured; empty where none was asked
 	Op     Op
 	Err    error
 }
@@ -45,6 +53,34 @@ func (e *Error) Unwrap() error { return e.Err }
 func (e *Error) Timeout() bool {
 	var t interface{ Timeout() bool }
 	return e.Op != Take && errors.As(e.Err, &t) && t.Timeout()
+}
+
+// HTTPStatus is what a client is to be told: its own doing, by the word of what
+// broke its body if that has one, else 502 or 504.
+func (e *Error) HTTPStatus() int {
+	var own interface{ HTTPStatus() int }
+	switch {
+	case e.Op == Take && errors.As(e.Err, &own):
+		return own.HTTPStatus()
+	case e.Op == Take:
+		return http.StatusBadRequest
+	case e.Timeout():
+		return http.StatusGatewayTimeout
+	}
+	return http.StatusBadGateway
+}
+
+// Origin is the server as Response.Request has it.
+func (e *Error) Origin() string { return hostOf(e.Server) }
+
+// hostOf is a server's host and port as they are configured, or all of an
+// address that has none.
+func hostOf(server string) string {
+	if _, host, ok := strings.Cut(server, "://"); ok {
+		host, _, _ = strings.Cut(host, "/")
+		return host
+	}
+	return server
 }
 
 func malformed(format string, args ...any) error {

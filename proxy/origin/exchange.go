@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"net/textproto"
+	"net/url"
 	"os"
 	"sync"
 	"sync/atomic"
@@ -21,7 +22,9 @@ const (
 // exchange is one request over one connection, and its response.
 type exchange struct {
 	resp   http.Response
-	chunks [1]string // for resp.TransferEncoding
+	req    http.Request // for resp: what was asked, of the server that answers
+	url    url.URL      // of req
+	chunks [1]string    // for resp.TransferEncoding
 	server *server
 	ctx    context.Context
 	stop   func() bool          // ends the watch over ctx
@@ -66,7 +69,8 @@ func (s *server) exchange(req *http.Request, out *outgoing, fresh bool, load int
 		s.inFlight.Add(-load)
 		return nil, &failure{err: err, op: Connect, broken: true}
 	}
-	x := &exchange{server: s, ctx: ctx, load: load, waiting: true, keep: true}
+	x := &exchange{server: s, ctx: ctx, load: load, waiting: true, keep: true, req: *req, url: *req.URL}
+	x.req.URL, x.url.Host = &x.url, s.shown
 	x.conn.Store(c)
 	if ctx.Done() != nil {
 		x.stop = context.AfterFunc(ctx, c.abort)
@@ -157,7 +161,7 @@ func (x *exchange) receive(c *conn, req *http.Request, out *outgoing) (*http.Res
 		if err != nil {
 			return nil, err
 		}
-		x.resp = http.Response{Request: req}
+		x.resp = http.Response{Request: &x.req}
 		if err := parseHead(head, x.server.fields, &x.resp); err != nil {
 			return nil, err
 		}

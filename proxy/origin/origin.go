@@ -117,9 +117,14 @@ const maxRetries = 2
 // begins with a slash, else the escaped path. Scheme and host of the URL play
 // no part.
 //
+// The response's Request is a shallow copy of req whose URL.Host is the server
+// that answered, less its scheme. Where its body says Ready, a Read of it does
+// not wait.
+//
 // It fails with ErrNoOrigin, with the error of the request's context, with an
-// *Error, or with what of the request can't be sent. A request is sent again, to another server if there is one, only
-// where that can't have it carried out twice or cut short.
+// *Error, or with what of the request can't be sent. A request is sent again,
+// to another server if there is one, only where that can't have it carried out
+// twice or cut short.
 func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	g := t.match(req.Host, requestPath(req.URL))
 	if g == nil {

@@ -60,6 +60,7 @@ func (sh *shared) release(s *server) {
 // server is one address of the app, with its connections and its health.
 type server struct {
 	name    string // as configured
+	shown   string // name as the host of a URL
 	key     string // equal for servers that are the same in everything
 	network string
 	address string
@@ -90,7 +91,7 @@ const (
 // newServer makes a server of its address and of what its group says.
 func newServer(to string, o *rules.Origin, creds *credentials, cfg *Config, sh *shared) (*server, error) {
 	s := &server{
-		name: to, connect: o.Connect, response: o.Response, idleRead: o.Idle,
+		name: to, shown: hostOf(to), connect: o.Connect, response: o.Response, idleRead: o.Idle,
 		headBytes: cmp.Or(cfg.Limits.HeaderBytes, defaultHeadBytes), fields: cmp.Or(cfg.Limits.Headers, defaultFields),
 		pools: &sh.pools, dial: cfg.dial, log: cfg.Log, check: o.Health,
 	}

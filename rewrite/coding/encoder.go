@@ -73,6 +73,9 @@ func (e *Encoder) Read(to []byte) (int, error) {
 	return 0, e.err
 }
 
+// Ready says whether Read has something to return without waiting.
+func (e *Encoder) Ready() bool { return e.press == nil || e.err != nil || e.out.Len() > 0 }
+
 // Close ends the goroutine that reads the source, and gives the Encoder's
 // memory back to its Pool. It waits for a Read of the source under way: close
 // what that waits for before. It does not close the source, and it does not end
