@@ -29,14 +29,30 @@ type conn struct {
 	armed time.Time // what the connection's write deadline is
 }
 
-func (c *conn) Write(p []byte) (int, error) {
+func (c *conn) Write(p []byte) (int, error) { return c.writeBoth(nil, p) }
+
+// writeBoth writes first and then p, in one system call where the connection
+// can. It returns how much of p was written.
+func (c *conn) writeBoth(first, p []byte) (int, error) {
+	var both *net.Buffers
+	if len(first) > 0 {
+		both = &net.Buffers{first, p}
+	}
 	start := time.Now()
-	for n := 0; ; {
+	for n := -len(first); ; {
 		c.arm(time.Now())
-		m, err := c.Conn.Write(p[n:])
+		var m int
+		var err error
+		if both != nil {
+			var of int64
+			of, err = both.WriteTo(c.Conn)
+			m = int(of)
+		} else {
+			m, err = c.Conn.Write(p[n:])
+		}
 		n += m
 		if err == nil || !errors.Is(err, os.ErrDeadlineExceeded) {
-			return n, err
+			return max(n, 0), err
 		}
 		now := time.Now()
 		if m > 0 {
@@ -44,10 +60,10 @@ func (c *conn) Write(p []byte) (int, error) {
 		}
 		if now.Sub(start) >= c.limits.Progress {
 			c.server.refused(ReasonProgress)
-			return n, err
+			return max(n, 0), err
 		}
 		if c.expired(now) {
-			return n, err
+			return max(n, 0), err
 		}
 	}
 }

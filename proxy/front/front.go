@@ -155,6 +155,7 @@ func (s *Server) newServers(limits rules.Limits) *servers {
 		},
 		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
 			if g, ok := c.(interface{ guarded() *guard }); ok {
+				ctx = context.WithValue(ctx, guardKey{}, g.guarded())
 				ctx, g.guarded().end = context.WithCancel(ctx)
 			}
 			return ctx

@@ -48,6 +48,8 @@ type guard struct {
 	tunnel  bool   // hijacked: nobody's business any more
 	one     [1]byte
 
+	out gathered
+
 	mu         sync.Mutex
 	asked, own time.Time // read deadlines, of net/http and of guard; the earlier counts
 
@@ -71,6 +73,7 @@ func (g *guard) guarded() *guard { return g }
 func (g *guard) state(s http.ConnState) {
 	switch s {
 	case http.StateIdle:
+		g.out.end(g.Conn)
 		g.busy = false
 	case http.StateHijacked:
 		g.tunnel = true
@@ -290,14 +293,6 @@ func (g *guard) answer(r *Refusal, why Reason) {
 	_, _ = io.CopyN(io.Discard, g.Conn, 1<<20)
 }
 
-func (g *guard) Write(p []byte) (int, error) {
-	n, err := g.Conn.Write(p)
-	if g.tunnel {
-		g.active.Store(int64(time.Since(g.opened)))
-	}
-	return n, err
-}
-
 // CloseWrite ends one direction, for tunnels.
 func (g *guard) CloseWrite() error { return closeWrite(g.Conn) }
 
@@ -317,6 +312,12 @@ func (g *guard) SetReadDeadline(t time.Time) error {
 	defer g.mu.Unlock()
 	g.asked = t
 	return g.Conn.SetReadDeadline(earlier(t, g.own))
+}
+
+// SetWriteDeadline is what Go's server asks for when it is done with a request.
+func (g *guard) SetWriteDeadline(t time.Time) error {
+	g.out.end(g.Conn)
+	return g.Conn.SetWriteDeadline(t)
 }
 
 func (g *guard) SetDeadline(t time.Time) error {

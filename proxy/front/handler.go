@@ -47,24 +47,24 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	} else if p := s.altSvc.Load(); p != nil && r.ProtoMajor < 3 {
 		altSvc = *p
 	}
-	if r.ProtoMajor > 1 || r.TLS != nil && gen.hsts != "" || altSvc != "" {
-		out := &response{ResponseWriter: w, altSvc: altSvc, version: r.ProtoMajor}
-		if r.TLS != nil {
-			out.hsts = gen.hsts
-		}
-		if r.ProtoMajor > 1 {
-			out.progress = &progress{server: s, rc: http.NewResponseController(w), limit: gen.Limits.Progress}
-			if r.Body != nil && r.Body != http.NoBody {
-				r.Body = &body{r.Body, out.progress}
-			}
-		}
-		next.ServeHTTP(out, r)
-		if !out.wrote {
-			out.WriteHeader(http.StatusOK)
-		}
-		return
+	out := &response{ResponseWriter: w, altSvc: altSvc, version: r.ProtoMajor}
+	if r.TLS != nil {
+		out.hsts = gen.hsts
 	}
-	next.ServeHTTP(w, r)
+	bare := r.Body == nil || r.Body == http.NoBody
+	if r.ProtoMajor > 1 {
+		out.progress = &progress{server: s, rc: http.NewResponseController(w), limit: gen.Limits.Progress}
+		if !bare {
+			r.Body = &body{r.Body, out.progress}
+		}
+	} else if g, ok := r.Context().Value(guardKey{}).(*guard); ok && bare { // else Go's server may read between two writes
+		out.guard = g
+		g.out.on = true
+	}
+	next.ServeHTTP(out, r)
+	if !out.wrote {
+		out.WriteHeader(http.StatusOK)
+	}
 }
 
 // reject answers a request that can be told from others, and is not served.

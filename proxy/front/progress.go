@@ -21,7 +21,8 @@ type response struct {
 	hsts, altSvc string
 	version      int // of HTTP
 	wrote        bool
-	*progress    // nil: HTTP/1.x, where the connection does it
+	*progress           // nil: HTTP/1.x, where the connection does it
+	guard        *guard // that gathers what is written; nil: none does
 }
 
 // Unwrap is for http.ResponseController.
@@ -44,6 +45,9 @@ func (w *response) WriteHeader(status int) {
 		}
 	}
 	w.ResponseWriter.WriteHeader(status)
+	if status < 200 && w.guard != nil {
+		_ = w.guard.out.flush(w.guard.Conn) // the next write tells
+	}
 }
 
 func (w *response) Write(p []byte) (int, error) {
@@ -67,6 +71,9 @@ func (w *response) Write(p []byte) (int, error) {
 // Hijack is for who asks for it without a http.ResponseController.
 func (w *response) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	w.wrote = true
+	if w.guard != nil {
+		_ = w.guard.out.flush(w.guard.Conn) // the next write tells
+	}
 	return http.NewResponseController(w.ResponseWriter).Hijack()
 }
 
@@ -79,7 +86,10 @@ func (w *response) FlushError() error {
 		w.writing()
 		defer w.written()
 	}
-	return http.NewResponseController(w.ResponseWriter).Flush()
+	if err := http.NewResponseController(w.ResponseWriter).Flush(); err != nil || w.guard == nil {
+		return err
+	}
+	return w.guard.out.flush(w.guard.Conn)
 }
 
 func (w *response) Flush() { _ = w.FlushError() } // the next write tells
