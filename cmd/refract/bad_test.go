@@ -154,7 +154,7 @@ func TestOriginDown(t *testing.T) {
 	r.settle() // events are taken all the same
 	r.metric("refract_origin_errors_total 1")
 	r.stop()
-	if log := r.stderr(); !strings.Contains(log, `"msg":"the origin does not answer","origin":"`+app.URL+`"`) {
+	if log := r.stderr(); !strings.Contains(log, `"msg":"the origin does not answer","origin":"`+app.Listener.Addr().String()+`"`) {
 		t.Errorf("the log does not name the origin:\n%s", log)
 	}
 }

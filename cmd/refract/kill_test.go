@@ -34,7 +34,8 @@ const killedRule = "schedule-report"
 //   - an acknowledged message is in the log, no message is there twice, and of
 //     a batch all messages are there or none;
 //   - an event observed, and an exposure, on a response that ended more than
-//     MaxCommitDelay before the kill is there;
+//     MaxCommitDelay before the kill is there, not counted how long the machine
+//     let nobody run;
 //   - the tallies are what the log and the pages asked for say, and the units'
 //     states what folding the log gives.
 //
@@ -68,6 +69,7 @@ func TestKilled(t *testing.T) {
 		began := time.Now()
 		r := start(t, dir)
 		restarts = append(restarts, time.Since(began))
+		stalled := stall()
 		reached := make(chan struct{})
 		limit := answered.Load() + int64(math.Exp(rnd.Float64()*math.Log(2000))) // often soon, sometimes late
 		ended := drive(senders, r.edge, func(n int64) bool {
@@ -83,6 +85,7 @@ func TestKilled(t *testing.T) {
 		}
 		killed := time.Now()
 		r.kill()
+		a.stall = stalled()
 		<-ended
 		a.check(killed)
 		if t.Failed() {
@@ -105,6 +108,32 @@ func TestKilled(t *testing.T) {
 		rounds, answered.Load(), a.acknowledged, a.logged, a.repeated, a.asked)
 	t.Logf("lost at a kill: %d observed events of %d, %d exposures; the longest after its response: %s (allowed: %s); started again in %s (median), %s (longest)",
 		a.lostEvents, a.observed, a.lostExposures, a.worst, store.MaxCommitDelay, restarts[len(restarts)/2], restarts[len(restarts)-1])
+}
+
+// stall measures, until the returned function is called, the longest that this
+// machine let somebody wait who was ready to run.
+func stall() func() time.Duration {
+	const step = time.Millisecond
+	quit, longest := make(chan struct{}), make(chan time.Duration)
+	go func() {
+		tick := time.NewTicker(step)
+		defer tick.Stop()
+		var worst time.Duration
+		for last := time.Now(); ; {
+			select {
+			case <-tick.C:
+				now := time.Now()
+				worst, last = max(worst, now.Sub(last)-step), now
+			case <-quit:
+				longest <- worst
+				return
+			}
+		}
+	}()
+	return func() time.Duration {
+		close(quit)
+		return <-longest
+	}
 }
 
 // drive has the senders send to the edge until a request fails, or until more
