@@ -45,7 +45,10 @@ func (e *Edge) readTLS(v value) {
 	for _, entry := range list {
 		if c, ok := entry.fields("a mapping with file and key", "file", "key"); ok {
 			file, key, ok := keyPair(c, "file", "key")
-			if ok {
+			if pair, err := tls.LoadX509KeyPair(file, key); ok && err == nil && len(pair.Leaf.DNSNames) == 0 {
+				at := c.get("file")
+				at.refuse("have it issued with DNS names as subject alternative names: browsers look at no others", "the certificate in %s is for no host name", at.node.Value)
+			} else if ok {
 				t.Certificates = append(t.Certificates, Certificate{file, key})
 			}
 		}
