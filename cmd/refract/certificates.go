@@ -34,7 +34,7 @@ func certificateOptions(t *rules.TLS, data string, log *slog.Logger) (certs.Opti
 	if d := t.ACME.DNS; d != nil {
 		solver, err := certs.DNS(d.Provider, d.Options)
 		if err != nil {
-			return certs.Options{}, fmt.Errorf("tls: acme: dns: %w", err)
+			return certs.Options{}, fmt.Errorf("refract.yaml: tls: acme: dns: %w", err)
 		}
 		o.DNS = solver
 	}

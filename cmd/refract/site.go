@@ -41,6 +41,11 @@ func newCheckCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if t := set.Edge.TLS; t != nil {
+				if _, err := certificateOptions(t, set.Edge.Data, nil); err != nil { // what package rules can't know
+					return err
+				}
+			}
 			for _, w := range set.Warnings {
 				cmd.PrintErrf("warning: %s\n", w)
 			}

@@ -167,8 +167,19 @@ func TestCertificateReplaced(t *testing.T) {
 	origin := httptest.NewServer(mux)
 	t.Cleanup(origin.Close)
 	r := startSecure(t, origin.URL, "")
-	client := overTLS(t, 2, r.tls, r.roots) // trusts the first certificate alone
-	pageOver(t, client, r.edge+"/reports", r.reader)
+	var open []*http.Client // who trust the first certificate alone
+	for version := 1; version <= 3; version++ {
+		open = append(open, overTLS(t, version, r.tls, r.roots))
+	}
+	all := func() {
+		t.Helper()
+		for i, client := range open {
+			if _, body := pageOver(t, client, r.edge+"/reports", r.reader); body == reportsPage {
+				t.Errorf("on an open connection of HTTP/%d, the page is not treated", 1+i)
+			}
+		}
+	}
+	all()
 	conn, err := tls.Dial("tcp", r.tls, &tls.Config{ServerName: shop, RootCAs: r.roots})
 	if err != nil {
 		t.Fatal(err)
@@ -198,21 +209,30 @@ func TestCertificateReplaced(t *testing.T) {
 		t.Fatalf("the new certificate is not served: %v", err)
 	}
 	echo("after")
-	if _, body := pageOver(t, client, r.edge+"/reports", r.reader); body == reportsPage {
-		t.Error("on an open connection, the page is not treated any more")
-	}
+	all()
 
-	if err := os.WriteFile(filepath.Join(r.dir, "cert.pem"), []byte("-----BEGIN NOTHING-----\n"), 0o600); err != nil {
-		t.Fatal(err)
+	for what, breakIt := range map[string]func() error{
+		"a certificate that is none": func() error {
+			return os.WriteFile(filepath.Join(r.dir, "cert.pem"), []byte("-----BEGIN NOTHING-----\n"), 0o600)
+		},
+		"a certificate for no name": func() error {
+			writeCertificate(t, r.dir, "127.0.0.1")
+			return nil
+		},
+		"no certificate": func() error { return os.Remove(filepath.Join(r.dir, "cert.pem")) },
+	} {
+		if err := breakIt(); err != nil {
+			t.Fatal(err)
+		}
+		_, stderr, code := r.command("reload")
+		if code != exitRefused || !regexp.MustCompile(`refract\.yaml:\d+:\d+: .*cert\.pem.*\n.*hint: `).MatchString(stderr) {
+			t.Errorf("reload with %s: exit status %d: %s", what, code, stderr)
+		}
+		if after, err := r.handshake(shop, replaced); err != nil || after.SerialNumber.Cmp(second.SerialNumber) != 0 {
+			t.Errorf("after %s, another one is served: %v", what, err)
+		}
 	}
-	_, stderr, code := r.command("reload")
-	if code != exitRefused || !regexp.MustCompile(`refract\.yaml:\d+:\d+: .*cert\.pem.*\n.*hint: `).MatchString(stderr) {
-		t.Errorf("reload with a broken certificate: exit status %d: %s", code, stderr)
-	}
-	if after, err := r.handshake(shop, replaced); err != nil || after.SerialNumber.Cmp(second.SerialNumber) != 0 {
-		t.Errorf("after a broken certificate, another is served: %v", err)
-	}
-	writeCertificate(t, r.dir, shop)
+	all()
 	socket.Close()
 	r.stop()
 }
@@ -233,6 +253,28 @@ func TestTLSWithoutRedirect(t *testing.T) {
 		udp.Close()
 	}
 	r.stop()
+}
+
+// What is wrong with a DNS provider is said before a certificate is asked for.
+func TestDNSProvider(t *testing.T) {
+	for options, want := range map[string]string{
+		"provider: nobody":                          "cloudflare",
+		"provider: cloudflare":                      "api_token",
+		"provider: cloudflare, api_tokn: x":         "api_token",
+		"provider: rfc2136, server: a, key_name: b": "key",
+		"provider: acmedns, server_url: http://a, username: b, password: c, subdomain: d, propagation: soon": "90s",
+	} {
+		dir := newSite(t, "../../testdata/sites/loop", "http://127.0.0.1:1")
+		editFile(t, filepath.Join(dir, "site/refract.yaml"), func(s string) string {
+			return s + "tls: {listen: 127.0.0.1:0, hosts: ['*.example.com'], acme: {challenges: [dns-01], dns: {" + options + "}}}\n"
+		})
+		checked, _, stderr := command(t, "", "check", filepath.Join(dir, "site"))
+		for _, text := range []string{stderr, refuses(t, dir)} {
+			if checked != exitRefused || !regexp.MustCompile(`refract\.yaml: tls: acme: dns: .*\n.*hint: .*`+want).MatchString(text) {
+				t.Errorf("%s: exit status %d: %s", options, checked, text)
+			}
+		}
+	}
 }
 
 // TestACME has certificates from a real CA.
