@@ -114,8 +114,12 @@ func (m *machine) tagEnd(w *window, b []byte, i, p int) (int, bool) {
 	return m.slowTagEnd(b, i, p)
 }
 
-// slowTagEnd is tagEnd state by state, and remembers how far it came.
+// slowTagEnd is tagEnd state by state, and remembers how far it came. b may be
+// less of the page than it was then.
 func (m *machine) slowTagEnd(b []byte, i, from int) (int, bool) {
+	if from > len(b) {
+		return 0, false
+	}
 	state := m.tagState
 	if m.tagSeen == 0 {
 		state = inTagName
