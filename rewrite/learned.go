@@ -71,7 +71,7 @@ func (m *machine) load(s *machineState, at int, raw []byte) {
 	copy(m.templates[:], s.templates)
 	m.text, m.ending, m.script, m.run, m.runBlank, m.before = s.text, s.ending, s.script, s.run, s.runBlank, s.before
 	m.tag = tag{raw: raw, key: s.tagKey, kind: s.tagKind, name: s.tagName, end: s.tagEnd}
-	m.isTag, m.at, m.tagSeen, m.fast = s.isTag, at, 0, false
+	m.isTag, m.at, m.tagSeen, m.held, m.fast = s.isTag, at, 0, 0, false
 }
 
 // like says whether the machine will take what follows as one would that was
@@ -84,7 +84,7 @@ func (m *machine) like(s *machineState) bool {
 	a.lastID, a.form, a.raw, a.loose = b.lastID, b.form, b.raw, b.loose
 	a.left, a.escaped, a.formless = b.left, b.escaped, b.formless // there is no region
 	if a != b || m.text != s.text || m.ending != s.ending && m.text != dataText || m.script != s.script && m.text == scriptText ||
-		m.run != s.run || m.runBlank != s.runBlank || m.tagSeen != 0 {
+		m.run != s.run || m.runBlank != s.runBlank || m.tagSeen != 0 || m.held != 0 {
 		return false
 	}
 	for i, x := range s.open {

@@ -42,6 +42,7 @@ type machine struct {
 	// A tag whose end was not found yet: how far it was searched.
 	tagSeen  int
 	tagState tagState
+	held     int // how far a noscript was searched for its end
 
 	// Of the run of characters before the next token.
 	run      bool // there are characters other than NUL
@@ -89,7 +90,7 @@ const (
 
 func (m *machine) begin() {
 	m.tree.begin()
-	m.text, m.tagSeen, m.run, m.runBlank = dataText, 0, false, true
+	m.text, m.tagSeen, m.held, m.run, m.runBlank = dataText, 0, 0, false, true
 	m.every, m.selected, m.fast, m.at = false, false, false, -1
 }
 

@@ -200,25 +200,28 @@ func (m *machine) scriptEnd(b []byte, i int) (int, bool) {
 // noscriptEnd holds what is in a noscript, to see what a browser without
 // scripts makes of it: that must be closed in itself.
 func (m *machine) noscriptEnd(b []byte, i int) (int, bool) {
-	at := i
-	for {
+	at := i + m.held
+	for at < len(b) {
 		k := bytes.IndexByte(b[at:], '<')
 		if k < 0 {
+			m.held = len(b) - i
 			return i, false
 		}
 		at += k
 		end, more := m.ends(b, at)
-		if more {
-			return i, false
-		}
-		if end == 0 {
+		if end == 0 && !more {
 			at++
 			continue
 		}
-		next, ok := m.closeText(b, at, end)
+		next, ok := at, false
+		if !more {
+			next, ok = m.closeText(b, at, end)
+		}
 		if !ok {
+			m.held = at - i
 			return i, false
 		}
+		m.held = 0
 		if next-i > m.maxToken {
 			m.lose(TooLarge)
 		}
@@ -227,6 +230,7 @@ func (m *machine) noscriptEnd(b []byte, i int) (int, bool) {
 		}
 		return next, true
 	}
+	return i, false
 }
 
 // closedInItself says whether a piece of HTML, as the content of an element of
@@ -257,7 +261,7 @@ type aside struct {
 func (m *machine) branch(o *machine) {
 	m.copyFrom(&o.tree)
 	m.floor, m.left, m.escaped, m.formless = 0, false, "", false
-	m.text, m.tagSeen, m.run, m.runBlank = dataText, 0, false, true
+	m.text, m.tagSeen, m.held, m.run, m.runBlank = dataText, 0, 0, false, true
 	m.linked, m.maxToken = nil, o.maxToken
 	m.attribute, m.mark, m.every, m.selected, m.fast, m.at = "", markSearch{}, false, false, false, -1
 }
