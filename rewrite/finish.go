@@ -165,10 +165,16 @@ func (r *Reader) finishShadow() {
 	r.conclude()
 }
 
+// longestEnd is how much may follow the last region of a page, in bytes.
+const longestEnd = 128
+
 // mayEnd says whether what was received after the region's end may be the end
-// of the page: nothing but </body> and </html>, whole or begun.
+// of the page: nothing but </body> and </html>, whole or begun, and few of them.
 func (r *Reader) mayEnd() bool {
 	rest := r.buf[r.taken:]
+	if len(rest) > longestEnd {
+		return false
+	}
 	for len(rest) > 0 {
 		n := 0
 		for _, end := range [...]string{"</body>", "</html>"} {

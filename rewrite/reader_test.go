@@ -292,3 +292,14 @@ func TestReaderContract(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// A region that may only be changed at the page's end holds little of what
+// follows it.
+func TestLongEnd(t *testing.T) {
+	for ends, want := range map[int]rewrite.State{1: rewrite.Swappable, 9: rewrite.Swappable, 10: rewrite.Untouched, 1000: rewrite.Untouched} {
+		page := "<body><div data-surface=x0><b>old</div>" + strings.Repeat("</body></html>", ends)
+		if _, saw := rewriteChunked(t, page, inUTF8, planFor("new", "x0")); saw[0].State != want {
+			t.Errorf("%d ends: %+v", ends, saw)
+		}
+	}
+}
