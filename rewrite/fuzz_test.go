@@ -109,7 +109,7 @@ func FuzzArms(f *testing.F) {
 	f.Fuzz(func(t *testing.T, page, name1, name2, fragment, contentType string, limit int) {
 		for i, operation := range supported {
 			plan := planOf(operation, fragment, name1, name2)
-			plan.Surfaces[1].Operation = supported[(i+len(page))%len(supported)]
+			plan.Surfaces[1] = surfaceFor(supported[(i+len(page))%len(supported)], name2, fragment)
 			plan.MaxRegion = limit
 			program, err := rewrite.Compile(plan)
 			if err != nil {
