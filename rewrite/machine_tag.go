@@ -69,15 +69,25 @@ func (m *machine) takeEnd() {
 // longTag reads the name and finds the end of a tag whose name is not a plain
 // short one. The name begins skip bytes after i.
 func (m *machine) longTag(w *window, b []byte, i, skip int) (key nameKey, end int, ok bool) {
-	at := nameEnd(b, i+skip)
-	if at == len(b) {
+	const long = 64
+	at := i + skip
+	if m.tagSeen > 0 && m.tagState == inTagName {
+		at = i + m.tagSeen
+	}
+	if at > len(b) {
+		return 0, 0, false
+	}
+	if at = nameEnd(b, at); at == len(b) {
+		if at-i > long {
+			m.tagSeen, m.tagState = at-i, inTagName
+		}
 		return 0, 0, false
 	}
 	name := b[i+skip : at]
 	end, ok = at, true
 	if b[at] != '>' {
 		end, ok = m.tagEnd(w, b, i, at)
-	} else if end-i >= m.maxToken {
+	} else if m.tagSeen = 0; end-i >= m.maxToken {
 		m.lose(TooLarge)
 	}
 	if ok && !plainName(name) {
