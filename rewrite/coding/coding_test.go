@@ -2,6 +2,7 @@ package coding
 
 import (
 	"errors"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -99,6 +100,8 @@ func TestAccept(t *testing.T) {
 	}
 }
 
+var aroundSeparator = regexp.MustCompile(`[ \t]*(^|$|[,;])[ \t]*`)
+
 // FuzzAccept: what the origin is asked for is something that the client named,
 // or *, or identity; and the answer is in nothing that it refused by name.
 func FuzzAccept(f *testing.F) {
@@ -115,7 +118,7 @@ func FuzzAccept(f *testing.F) {
 				}
 			}
 		}
-		members := strings.Split(strings.ReplaceAll(strings.ToLower(header), " ", ""), ",")
+		members := strings.Split(aroundSeparator.ReplaceAllString(strings.ToLower(header), "$1"), ",")
 		possible := slices.ContainsFunc(a.weights[:], func(weight int) bool { return weight > 0 })
 		for origin := range codings {
 			refused := slices.IndexFunc(members, func(m string) bool { return m == a.Answer(origin).String()+";q=0" })
