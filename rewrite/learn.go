@@ -262,6 +262,7 @@ func (r *Reader) meeting(page []byte) (*stop, int) {
 
 // learn is advance, put on record.
 func (r *Reader) learn(page []byte) (next int, ev event) {
+	l := &r.lecture
 	for {
 		to := min(len(page), r.taken+restEvery)
 		r.window.size = 0
@@ -273,6 +274,10 @@ func (r *Reader) learn(page []byte) (next int, ev event) {
 		switch {
 		case ev != evMore:
 			r.record(ev, next)
+			return next, ev
+		case next > r.taken && to == len(page) && l.made.rested(int(r.offset)+next):
+			r.taken = next
+			r.record(evMore, next)
 			return next, ev
 		case next == r.taken || to == len(page):
 			return next, ev

@@ -19,6 +19,16 @@ func (l *learned) size() int {
 	return n
 }
 
+// rested says whether at is far from the last stop, so that a page that comes in
+// small pieces has places of rest too.
+func (l *learned) rested(at int) bool {
+	last := 0
+	if n := len(l.stops); n > 0 {
+		last = l.stops[n-1].next
+	}
+	return at-last >= restEvery
+}
+
 // A stop is an event, or with evMore a place of rest between tokens.
 type stop struct {
 	ev       event
