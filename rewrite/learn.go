@@ -303,7 +303,7 @@ func (r *Reader) remember(fresh []byte) {
 	if l.made == nil || r.plain {
 		return
 	}
-	if len(l.made.page)+len(fresh) > maxLearned {
+	if len(l.made.page)+len(fresh) > maxLearned || len(l.made.stops) > maxStops {
 		l.memory.keep(l.route, nil)
 		l.made = nil
 		return
@@ -319,7 +319,7 @@ func (r *Reader) graduate() {
 	}
 	memory, whole := l.memory, r.fault == nil && (r.srcErr == nil || r.srcErr == io.EOF)
 	switch {
-	case l.made != nil && whole:
+	case l.made != nil && whole && len(l.made.stops) <= maxStops:
 		memory.keep(l.route, l.made)
 	case l.made != nil:
 		memory.keep(l.route, nil)

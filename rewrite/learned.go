@@ -4,6 +4,10 @@ package rewrite
 // of a learned page can be taken up.
 const restEvery = 2 << 10
 
+// maxStops is how many stops a page may have to be learned: each difference is
+// held against them all.
+const maxStops = 4 << 10
+
 // A learned page is the bytes of one, and what its Reader stopped at. It is
 // immutable once it is in a Memory.
 type learned struct {
