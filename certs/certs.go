@@ -110,6 +110,7 @@ type Manager struct {
 
 	mu    sync.Mutex       // guards what follows, and the order of changes to serving
 	hosts map[string]*host // that certificates are obtained for; nil before the first Reload
+	turns map[string]chan struct{}
 }
 
 // serving is what handshakes go by. It is replaced, never changed.
@@ -130,7 +131,7 @@ func New(ctx context.Context, o Options) (*Manager, error) {
 }
 
 func open(ctx context.Context, o Options, p pace) (*Manager, error) {
-	m := &Manager{opts: o, pace: p, log: o.Log, zap: zap.New(core{handler: o.Log.Handler()}), tries: newFailures(p.retry, p.most)}
+	m := &Manager{opts: o, pace: p, log: o.Log, zap: zap.New(core{handler: o.Log.Handler()}), tries: newFailures(p.retry, p.most), turns: map[string]chan struct{}{}}
 	m.ctx, m.stop = context.WithCancel(context.WithoutCancel(ctx))
 	if err := m.setUp(); err != nil {
 		return nil, errors.Join(err, m.Close())

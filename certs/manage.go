@@ -100,19 +100,37 @@ func (m *Manager) publish(s *serving) {
 			ctx, stop := context.WithCancel(m.ctx)
 			h := &host{stop, make(chan struct{}, 1)}
 			m.hosts[name] = h
-			m.wg.Go(func() { m.obtain(ctx, name, h.wake) })
+			turn := m.turn(name)
+			m.wg.Go(func() { m.obtain(ctx, name, turn, h.wake) })
 		}
 	}
 }
 
+// turn returns what lets one of a name and its wildcard be obtained at a time.
+// To a CA both are the same name, by which certmagic knows what a challenge is
+// to be answered with: of two, the later would be the answer to either.
+func (m *Manager) turn(name string) chan struct{} {
+	name = strings.TrimPrefix(name, "*.")
+	if m.turns[name] == nil {
+		m.turns[name] = make(chan struct{}, 1)
+	}
+	return m.turns[name]
+}
+
 // obtain returns when there is a certificate for the host, which the cache
 // renews from then on.
-func (m *Manager) obtain(ctx context.Context, name string, wake <-chan struct{}) {
+func (m *Manager) obtain(ctx context.Context, name string, turn chan struct{}, wake <-chan struct{}) {
 	for attempts := 0; ; attempts++ {
 		t := &try{}
 		// certmagic sends tries after the first to Let's Encrypt's staging server before.
 		counted := context.WithValue(withTry(ctx, t), certmagic.AttemptsCtxKey, &attempts)
+		select {
+		case turn <- struct{}{}:
+		case <-ctx.Done():
+			return
+		}
 		err := m.config(name).ManageSync(counted, []string{name})
+		<-turn
 		if err == nil || ctx.Err() != nil {
 			return
 		}
