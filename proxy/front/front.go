@@ -73,9 +73,6 @@ type Settings struct {
 	// HSTS is the max-age of Strict-Transport-Security, in answers over TLS that
 	// have none; 0: not sent.
 	HSTS time.Duration
-	// KnownHost says whether requests for a host, without its port, are served;
-	// nil: all are. Others are answered with 421.
-	KnownHost func(string) bool
 }
 
 // Reason says why something was not served.

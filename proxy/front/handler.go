@@ -29,9 +29,6 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	case r.ProtoMajor > 1 && fields(r.Header) > gen.Limits.Headers:
 		s.reject(w, r, http.StatusRequestHeaderFieldsTooLarge, "the header has too many fields")
 		return
-	case gen.KnownHost != nil && !gen.KnownHost(hostOnly(r.Host)):
-		s.reject(w, r, http.StatusMisdirectedRequest, "this host is not served here")
-		return
 	}
 	for name := range r.Header {
 		if alias(name) {
