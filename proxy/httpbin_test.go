@@ -48,7 +48,7 @@ func TestHTTPBin(t *testing.T) {
 		{"GET", "/redirect/3", nil},
 		{"GET", "/relative-redirect/2", nil},
 		{"GET", "/redirect-to?url=/get", nil},
-		{"GET", "/cookies/set?a=1&b=2", nil},
+		{"GET", "/cookies/set?a=1", nil}, // of several it chooses the order anew each time
 		{"GET", "/cookies", []string{"Cookie", "a=1; b=2"}},
 		{"GET", "/basic-auth/u/p", nil},
 		{"GET", "/bytes/5000?seed=1", nil},
