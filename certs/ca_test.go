@@ -9,159 +9,33 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
-	"encoding/json"
 	"encoding/pem"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"math/big"
 	"net"
 	"net/http"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/seed14307185/refract/certs/acmetest"
 )
 
-// authority is a real CA: Let's Encrypt's test server pebble, and its DNS
-// server. Each has ports of its own on the loopback interface.
+// authority is a real CA, and the pace of the edges that it issues to.
 type authority struct {
-	t                 *testing.T
-	http, tls         int    // ports that it validates at
-	dns, dnsAdmin     string // addresses
-	listen, admin     string
-	config, cert, key string // files
-	roots             *x509.CertPool
-	pace              pace // of edges
-	out               lockedBuffer
-	process           *exec.Cmd
+	*acmetest.Authority
+	t    *testing.T
+	pace pace
 }
 
-type authorityOptions struct {
-	validity int // of certificates, in seconds; 0: 90 days
-	eab      map[string]string
-}
-
-// tools returns the paths of two tools of go.mod, which it builds.
-var tools = sync.OnceValues(func() (paths [2]string, err error) {
-	for i, name := range []string{"pebble", "pebble-challtestsrv"} {
-		out, err := exec.Command("go", "tool", "-n", "github.com/letsencrypt/pebble/v2/cmd/"+name).Output()
-		if err != nil {
-			return paths, fmt.Errorf("go tool -n %s: %w", name, err)
-		}
-		paths[i] = strings.TrimSpace(string(out))
-	}
-	return paths, nil
-})
-
-func startAuthority(t *testing.T, o authorityOptions) *authority {
+func startAuthority(t *testing.T, o acmetest.Options) *authority {
 	t.Helper()
-	dir := t.TempDir()
-	a := &authority{t: t, http: freePort(t), tls: freePort(t), pace: quick, roots: x509.NewCertPool(),
-		dns: loopback(freePort(t)), dnsAdmin: loopback(freePort(t)), listen: loopback(freePort(t)), admin: loopback(freePort(t)),
-		config: filepath.Join(dir, "pebble.json"), cert: filepath.Join(dir, "cert.pem"), key: filepath.Join(dir, "key.pem")}
-	writePair(t, Pair{a.cert, a.key}, template("127.0.0.1"))
-	if o.validity == 0 {
-		o.validity = 90 * 24 * 3600
-	}
-	config, err := json.Marshal(map[string]any{"pebble": map[string]any{
-		"listenAddress": a.listen, "managementListenAddress": a.admin, "certificate": a.cert, "privateKey": a.key,
-		"httpPort": a.http, "tlsPort": a.tls, "keyAlgorithm": "ecdsa",
-		"externalAccountBindingRequired": o.eab != nil, "externalAccountMACKeys": o.eab,
-		"retryAfter": map[string]int{"authz": 1, "order": 1},
-		"profiles":   map[string]any{"default": map[string]any{"description": "the only one", "validityPeriod": o.validity}},
-	}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(a.config, config, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	paths, err := tools()
-	if err != nil {
-		t.Fatal(err)
-	}
-	names := exec.Command(paths[1], "-http01", "", "-https01", "", "-tlsalpn01", "", "-doh", "",
-		"-dnsserver", a.dns, "-management", a.dnsAdmin, "-defaultIPv6", "")
-	run(t, names)
-	a.start()
-	return a
-}
-
-// start runs pebble, which knows nothing of its former life, but the DNS
-// server's records stay.
-func (a *authority) start() {
-	a.t.Helper()
-	paths, err := tools()
-	if err != nil {
-		a.t.Fatal(err)
-	}
-	a.process = exec.Command(paths[0], "-config", a.config, "-dnsserver", a.dns)
-	a.process.Env = append(os.Environ(), "PEBBLE_VA_NOSLEEP=1", "PEBBLE_WFE_NONCEREJECT=30", "PEBBLE_AUTHZREUSE=0")
-	a.process.Stdout, a.process.Stderr = &a.out, &a.out
-	run(a.t, a.process)
-	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}}
-	eventually(a.t, "pebble to serve", func() error {
-		resp, err := client.Get("https://" + a.admin + "/roots/0")
-		if err != nil {
-			return err
-		}
-		defer resp.Body.Close()
-		root, err := io.ReadAll(resp.Body)
-		if err == nil && !a.roots.AppendCertsFromPEM(root) {
-			err = errors.New("no root")
-		}
-		if err == nil {
-			resp, err = client.Get(a.directory())
-		}
-		if err == nil {
-			err = resp.Body.Close()
-		}
-		return err
-	})
-}
-
-func (a *authority) stop() {
-	a.t.Helper()
-	_ = a.process.Process.Kill()
-	_ = a.process.Wait()
-}
-
-func (a *authority) directory() string { return "https://" + a.listen + "/dir" }
-
-// post sends a record to the DNS server's management API.
-func (a *authority) post(path string, record any) error {
-	body, err := json.Marshal(record)
-	if err != nil {
-		return err
-	}
-	resp, err := http.Post("http://"+a.dnsAdmin+path, "application/json", bytes.NewReader(body))
-	if err != nil {
-		return err
-	}
-	if resp.StatusCode != http.StatusOK {
-		err = fmt.Errorf("%s: %s", path, resp.Status)
-	}
-	return errors.Join(err, resp.Body.Close())
-}
-
-// issued counts the certificates that pebble says to have issued.
-func (a *authority) issued() int { return strings.Count(a.out.String(), "Issued certificate serial") }
-
-// run starts a process that ends with the test.
-func run(t *testing.T, c *exec.Cmd) {
-	t.Helper()
-	if err := c.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = c.Process.Kill()
-		_ = c.Wait()
-	})
+	o.RejectNonces = 30
+	return &authority{acmetest.Start(t, o), t, quick}
 }
 
 // edge is a Manager behind two servers, as visitors and the CA reach it.
@@ -171,7 +45,7 @@ type edge struct {
 	events chan Event
 	log    *lockedBuffer
 	tls    string // address
-	roots  *x509.CertPool
+	roots  func() *x509.CertPool
 	close  func()
 }
 
@@ -181,41 +55,46 @@ var quick = pace{retry: 100 * time.Millisecond, most: time.Second, check: 100 * 
 // edge starts one. It obtains nothing before Reload.
 func (a *authority) edge(o Options) *edge {
 	a.t.Helper()
-	e := &edge{events: make(chan Event, 100), log: &lockedBuffer{}, tls: loopback(a.tls), roots: a.roots}
-	o.CA, o.Root, o.Email = a.directory(), a.cert, "ops@example.com"
+	o.CA, o.Root, o.Email = a.Directory(), a.Cert, "ops@example.com"
+	return openEdge(a.t, o, a.pace, a.HTTP, a.TLS, a.Roots)
+}
+
+func openEdge(t *testing.T, o Options, p pace, port80, port443 string, roots func() *x509.CertPool) *edge {
+	t.Helper()
+	e := &edge{events: make(chan Event, 100), log: &lockedBuffer{}, tls: port443, roots: roots}
 	o.Event = func(ev Event) { e.events <- ev }
 	o.Log = slog.New(slog.NewJSONHandler(e.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	if o.Dir == "" {
-		o.Dir = a.t.TempDir()
+		o.Dir = t.TempDir()
 	}
 	var err error
-	if e.Manager, err = open(a.t.Context(), o, a.pace); err != nil {
-		a.t.Fatal(err)
+	if e.Manager, err = open(t.Context(), o, p); err != nil {
+		t.Fatal(err)
 	}
 	e.opts = o
 	quiet := slog.NewLogLogger(slog.DiscardHandler, 0)
 	app := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "the app") })
-	port80 := &http.Server{Handler: e.HTTPChallenge(app), ErrorLog: quiet}
-	port443 := &http.Server{Handler: app, TLSConfig: e.TLSConfig(), ErrorLog: quiet}
-	plain, err := net.Listen("tcp", loopback(a.http))
+	plainServer := &http.Server{Handler: e.HTTPChallenge(app), ErrorLog: quiet}
+	secureServer := &http.Server{Handler: app, TLSConfig: e.TLSConfig(), ErrorLog: quiet}
+	plain, err := net.Listen("tcp", port80)
 	if err != nil {
-		a.t.Fatal(err)
+		t.Fatal(err)
 	}
-	secure, err := net.Listen("tcp", e.tls)
+	secure, err := net.Listen("tcp", port443)
 	if err != nil {
-		a.t.Fatal(err)
+		t.Fatal(err)
 	}
-	go func() { _ = port80.Serve(plain) }()
-	go func() { _ = port443.ServeTLS(secure, "", "") }()
+	go func() { _ = plainServer.Serve(plain) }()
+	go func() { _ = secureServer.ServeTLS(secure, "", "") }()
 	e.close = sync.OnceFunc(func() {
-		if err := errors.Join(port80.Close(), port443.Close(), e.Close()); err != nil {
-			a.t.Error(err)
+		if err := errors.Join(plainServer.Close(), secureServer.Close(), e.Close()); err != nil {
+			t.Error(err)
 		}
-		if a.t.Failed() {
-			a.t.Logf("edge:\n%s", e.log.String())
+		if t.Failed() {
+			t.Logf("edge:\n%s", e.log.String())
 		}
 	})
-	a.t.Cleanup(e.close)
+	t.Cleanup(e.close)
 	return e
 }
 
@@ -250,7 +129,7 @@ func (e *edge) obtained(t *testing.T, name string) {
 
 // handshake returns the certificate that a client gets, verified.
 func (e *edge) handshake(name string) (*x509.Certificate, error) {
-	state, err := e.dial(&tls.Config{ServerName: name, RootCAs: e.roots})
+	state, err := e.dial(&tls.Config{ServerName: name, RootCAs: e.roots()})
 	if err != nil {
 		return nil, err
 	}
@@ -304,18 +183,6 @@ func eventually(t *testing.T, what string, ask func() error) {
 		}
 	}
 }
-
-func freePort(t *testing.T) int {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
-}
-
-func loopback(port int) string { return fmt.Sprintf("127.0.0.1:%d", port) }
 
 // lockedBuffer is written and read by several goroutines.
 type lockedBuffer struct {

@@ -10,6 +10,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/seed14307185/refract/certs/acmetest"
 )
 
 // A certificate is obtained by each challenge that the CA can make on its own,
@@ -18,7 +20,7 @@ func TestChallenges(t *testing.T) {
 	for _, challenge := range []string{"http-01", "tls-alpn-01"} {
 		t.Run(challenge, func(t *testing.T) {
 			t.Parallel()
-			a := startAuthority(t, authorityOptions{})
+			a := startAuthority(t, acmetest.Options{})
 			host := challenge + ".challenges.test"
 			e := a.edge(Options{Hosts: []string{strings.ToUpper(host)}, Challenges: []string{challenge}})
 			_, err := e.handshake(host)
@@ -33,7 +35,7 @@ func TestChallenges(t *testing.T) {
 				t.Errorf("the log does not say that %s was answered", challenge)
 			}
 			// What only looks like a challenge is the app's.
-			resp, err := http.Get("http://" + loopback(a.http) + "/.well-known/acme-challenge/unknown")
+			resp, err := http.Get("http://" + a.HTTP + "/.well-known/acme-challenge/unknown")
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -61,7 +63,7 @@ func TestVersions(t *testing.T) {
 // and none is asked for another.
 func TestRestart(t *testing.T) {
 	t.Parallel()
-	a := startAuthority(t, authorityOptions{})
+	a := startAuthority(t, acmetest.Options{})
 	const host = "shop.restart.test"
 	e := a.edge(Options{Hosts: []string{host}})
 	e.reload(t, func(*Options) {})
@@ -76,8 +78,8 @@ func TestRestart(t *testing.T) {
 	}
 	again.reload(t, func(o *Options) { o.Hosts = append(o.Hosts, "other.restart.test") })
 	again.obtained(t, "other.restart.test") // so there was time for the first
-	if third := again.served(t, host); third.SerialNumber.Cmp(first.SerialNumber) != 0 || a.issued() != 2 {
-		t.Errorf("%d certificates were issued for two names, serial numbers %v and %v", a.issued(), first.SerialNumber, third.SerialNumber)
+	if third := again.served(t, host); third.SerialNumber.Cmp(first.SerialNumber) != 0 || a.Issued() != 2 {
+		t.Errorf("%d certificates were issued for two names, serial numbers %v and %v", a.Issued(), first.SerialNumber, third.SerialNumber)
 	}
 }
 
@@ -85,14 +87,14 @@ func TestRestart(t *testing.T) {
 // get what they need once the CA is back.
 func TestAuthorityIsDown(t *testing.T) {
 	t.Parallel()
-	a := startAuthority(t, authorityOptions{})
+	a := startAuthority(t, acmetest.Options{})
 	const stored, missing, demanded = "stored.down.test", "missing.down.test", "demanded.down.test"
 	e := a.edge(Options{Hosts: []string{stored}})
 	e.reload(t, func(*Options) {})
 	e.obtained(t, stored)
 	first := e.served(t, stored)
 	e.close()
-	a.stop()
+	a.Stop()
 
 	o := Options{Hosts: []string{stored, missing}, OnDemand: &OnDemand{Allow: []string{demanded}}, Dir: e.opts.Dir}
 	again := a.edge(o)
@@ -114,7 +116,7 @@ func TestAuthorityIsDown(t *testing.T) {
 		}
 	}
 
-	a.start() // and it has forgotten the account
+	a.Start() // and it has forgotten the account
 	again.served(t, missing)
 	again.served(t, demanded)
 	if cert := again.served(t, stored); cert.SerialNumber.Cmp(first.SerialNumber) != 0 {
@@ -125,8 +127,8 @@ func TestAuthorityIsDown(t *testing.T) {
 // Reload tries at once what would wait.
 func TestReloadTriesAtOnce(t *testing.T) {
 	t.Parallel()
-	a := startAuthority(t, authorityOptions{})
-	a.stop()
+	a := startAuthority(t, acmetest.Options{})
+	a.Stop()
 	const host = "shop.wake.test"
 	e := a.edge(Options{Hosts: []string{host}})
 	e.tries.retry, e.tries.most = time.Hour, time.Hour
@@ -134,7 +136,7 @@ func TestReloadTriesAtOnce(t *testing.T) {
 	if ev := e.next(t); ev.Err == nil {
 		t.Fatalf("got the event %+v with the CA down", ev)
 	}
-	a.start()
+	a.Start()
 	e.reload(t, func(*Options) {})
 	e.obtained(t, host)
 	e.served(t, host)
@@ -142,7 +144,7 @@ func TestReloadTriesAtOnce(t *testing.T) {
 
 // shortLived certificates are renewed when there are fewer than five checks
 // left of their life, if not before.
-var shortLived = authorityOptions{validity: 30}
+var shortLived = acmetest.Options{Validity: 30 * time.Second}
 
 // What became due while nothing ran is renewed at the start, and not only at
 // the first check.
@@ -176,7 +178,7 @@ func TestRenewal(t *testing.T) {
 	if ev := e.next(t); !ev.Renewal || ev.Err != nil {
 		t.Errorf("got the event %+v, want a renewal", ev)
 	}
-	a.stop()
+	a.Stop()
 	for ev := e.next(t); ; ev = e.next(t) {
 		if ev.Err != nil {
 			if !ev.Renewal || ev.Name != host || ev.Hint == "" {
@@ -209,17 +211,17 @@ func (e *edge) replaced(t *testing.T, first *x509.Certificate) {
 // Why the CA refuses is told with what to do.
 func TestRefusal(t *testing.T) {
 	t.Parallel()
-	a := startAuthority(t, authorityOptions{})
+	a := startAuthority(t, acmetest.Options{})
 	e := a.edge(Options{Hosts: []string{"shop.refusal.test"}})
 	// The name leads to an address where nobody listens.
-	if err := a.post("/add-a", map[string]any{"host": "shop.refusal.test", "addresses": []string{"127.99.99.99"}}); err != nil {
+	if err := a.Record("/add-a", map[string]any{"host": "shop.refusal.test", "addresses": []string{"127.99.99.99"}}); err != nil {
 		t.Fatal(err)
 	}
 	e.reload(t, func(*Options) {})
 	if ev := e.next(t); ev.Err == nil || !strings.Contains(ev.Hint, "the CA must reach this machine by that name") {
 		t.Errorf("got the event %+v", ev)
 	}
-	if err := a.post("/clear-a", map[string]any{"host": "shop.refusal.test"}); err != nil {
+	if err := a.Record("/clear-a", map[string]any{"host": "shop.refusal.test"}); err != nil {
 		t.Fatal(err)
 	}
 	e.served(t, "shop.refusal.test")
@@ -229,7 +231,7 @@ func TestRefusal(t *testing.T) {
 // that comes back has its stored certificate.
 func TestReloadHosts(t *testing.T) {
 	t.Parallel()
-	a := startAuthority(t, authorityOptions{})
+	a := startAuthority(t, acmetest.Options{})
 	const one, two = "one.reload.test", "two.reload.test"
 	e := a.edge(Options{Hosts: []string{one}})
 	e.reload(t, func(*Options) {})
@@ -255,7 +257,7 @@ func TestReloadHosts(t *testing.T) {
 func TestExternalAccount(t *testing.T) {
 	t.Parallel()
 	const id, key = "kid-1", "zWNDZM6eQGHWpSRTPal5eIUYFTu7EajVIoguysqZ9wG44nMEtx3MUAsUDkMTQ12W"
-	a := startAuthority(t, authorityOptions{eab: map[string]string{id: key}})
+	a := startAuthority(t, acmetest.Options{EAB: map[string]string{id: key}})
 	const host = "shop.eab.test"
 	without := a.edge(Options{Hosts: []string{host}})
 	without.reload(t, func(*Options) {})
@@ -273,7 +275,7 @@ func TestExternalAccount(t *testing.T) {
 // obtained, and all wait for it.
 func TestOnDemandOnce(t *testing.T) {
 	t.Parallel()
-	a := startAuthority(t, authorityOptions{})
+	a := startAuthority(t, acmetest.Options{})
 	e := a.edge(Options{OnDemand: &OnDemand{Allow: []string{"*.crowd.test"}}})
 	var crowd sync.WaitGroup
 	for range 20 {
@@ -284,7 +286,7 @@ func TestOnDemandOnce(t *testing.T) {
 		})
 	}
 	crowd.Wait()
-	if a.issued() != 1 {
-		t.Errorf("%d certificates were issued", a.issued())
+	if a.Issued() != 1 {
+		t.Errorf("%d certificates were issued", a.Issued())
 	}
 }

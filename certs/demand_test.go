@@ -7,12 +7,14 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/seed14307185/refract/certs/acmetest"
 )
 
 // On demand, a name gets a certificate if the list or who is asked allows it.
 func TestOnDemand(t *testing.T) {
 	t.Parallel()
-	a := startAuthority(t, authorityOptions{})
+	a := startAuthority(t, acmetest.Options{})
 	var asked atomic.Int64
 	var last atomic.Value
 	var down atomic.Bool
@@ -42,7 +44,7 @@ func TestOnDemand(t *testing.T) {
 	if _, err := e.handshake("customer.demand.test"); err != nil || last.Load() != "customer.demand.test 7" {
 		t.Errorf("a name that is allowed on asking: %v, asked for %v", err, last.Load())
 	}
-	issued := a.issued()
+	issued := a.Issued()
 	if issued != 3 {
 		t.Errorf("%d certificates were issued for three names", issued)
 	}
@@ -56,8 +58,8 @@ func TestOnDemand(t *testing.T) {
 	if !strings.Contains(e.log.String(), `"msg":"whether a certificate may be obtained can't be asked"`) {
 		t.Error("the log does not say that nobody could be asked")
 	}
-	if a.issued() != issued {
-		t.Errorf("%d certificates were issued for names that are not allowed", a.issued()-issued)
+	if a.Issued() != issued {
+		t.Errorf("%d certificates were issued for names that are not allowed", a.Issued()-issued)
 	}
 	e.close()
 
@@ -66,23 +68,23 @@ func TestOnDemand(t *testing.T) {
 	if _, err := again.handshake("customer.demand.test"); err != nil {
 		t.Errorf("a name that was allowed, while nobody can be asked: %v", err)
 	}
-	if a.issued() != issued {
+	if a.Issued() != issued {
 		t.Error("it was issued anew")
 	}
 	// One that is taken off the list is served no more.
 	again.reload(t, func(o *Options) { o.OnDemand = &OnDemand{Allow: []string{"listed.demand.test"}} })
 	_, err = again.handshake("customer.demand.test")
 	wantAlert(t, err, "unrecognized name")
-	if _, err := again.handshake("listed.demand.test"); err != nil || a.issued() != issued {
-		t.Errorf("the one that is on it: %v, and %d were issued", err, a.issued()-issued)
+	if _, err := again.handshake("listed.demand.test"); err != nil || a.Issued() != issued {
+		t.Errorf("the one that is on it: %v, and %d were issued", err, a.Issued()-issued)
 	}
 }
 
 // A name that the CA refuses is not tried again at every handshake.
 func TestOnDemandPace(t *testing.T) {
 	t.Parallel()
-	a := startAuthority(t, authorityOptions{})
-	a.stop()
+	a := startAuthority(t, acmetest.Options{})
+	a.Stop()
 	e := a.edge(Options{OnDemand: &OnDemand{Allow: []string{"*.pace.test"}}})
 	e.tries.retry, e.tries.most = time.Hour, time.Hour
 	for range 3 {
@@ -92,11 +94,11 @@ func TestOnDemandPace(t *testing.T) {
 	if ev := e.next(t); ev.Err == nil || ev.Name != "shop.pace.test" {
 		t.Errorf("got the event %+v", ev)
 	}
-	a.start()
+	a.Start()
 	_, err := e.handshake("shop.pace.test")
 	wantAlert(t, err, "internal error")
-	if e.close(); len(e.events) != 0 || a.issued() != 0 {
-		t.Errorf("%d more tries were made, %d certificates issued", len(e.events), a.issued())
+	if e.close(); len(e.events) != 0 || a.Issued() != 0 {
+		t.Errorf("%d more tries were made, %d certificates issued", len(e.events), a.Issued())
 	}
 }
 

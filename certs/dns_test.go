@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"github.com/miekg/dns"
+
+	"github.com/seed14307185/refract/certs/acmetest"
 )
 
 const tsigKey, tsigSecret = "refract.", "c2VjcmV0IG9mIHRoZSB0ZXN0cw=="
@@ -57,7 +59,7 @@ func (z *zone) answer(w dns.ResponseWriter, q *dns.Msg) (*dns.Msg, error) {
 	answer := new(dns.Msg).SetReply(q)
 	if q.Opcode != dns.OpcodeUpdate {
 		if q.Question[0].Qtype != dns.TypeSOA {
-			return dns.Exchange(q, z.a.dns)
+			return dns.Exchange(q, z.a.DNS)
 		}
 		if q.Question[0].Name != "test." {
 			return answer, nil
@@ -76,7 +78,7 @@ func (z *zone) answer(w dns.ResponseWriter, q *dns.Msg) (*dns.Msg, error) {
 		} else if rr.Header().Class == dns.ClassINET {
 			what, txt["value"] = "set", strings.Join(t.Txt, "")
 		}
-		if err := z.a.post("/"+what+"-txt", txt); err != nil {
+		if err := z.a.Record("/"+what+"-txt", txt); err != nil {
 			return nil, err
 		}
 	}
@@ -88,7 +90,7 @@ func (z *zone) answer(w dns.ResponseWriter, q *dns.Msg) (*dns.Msg, error) {
 // the same site by HTTP.
 func TestWildcard(t *testing.T) {
 	t.Parallel()
-	a := startAuthority(t, authorityOptions{})
+	a := startAuthority(t, acmetest.Options{})
 	server, z := startZone(t, a)
 	solver, err := DNS("rfc2136", map[string]string{"server": server, "key_name": strings.TrimSuffix(tsigKey, "."), "key": tsigSecret, "resolvers": server, "propagation": "20s"})
 	if err != nil {
@@ -112,7 +114,7 @@ func TestWildcard(t *testing.T) {
 	if ends := e.NotAfter(); len(ends) != 2 {
 		t.Errorf("NotAfter is %v", ends)
 	}
-	in, err := dns.Exchange(new(dns.Msg).SetQuestion("_acme-challenge.wild.test.", dns.TypeTXT), a.dns)
+	in, err := dns.Exchange(new(dns.Msg).SetQuestion("_acme-challenge.wild.test.", dns.TypeTXT), a.DNS)
 	if err != nil || len(in.Answer) != 0 {
 		t.Errorf("the record was left behind: %v, %v", in, err)
 	}

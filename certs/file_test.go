@@ -21,6 +21,8 @@ import (
 	"time"
 
 	xocsp "golang.org/x/crypto/ocsp"
+
+	"github.com/seed14307185/refract/certs/acmetest"
 )
 
 // fileEdge is an edge with certificates from files, whose CA nobody can reach.
@@ -41,8 +43,8 @@ func newFileEdge(t *testing.T, names ...string) *fileEdge {
 
 func openFileEdge(t *testing.T, o Options) *edge {
 	t.Helper()
-	a := &authority{t: t, http: freePort(t), tls: freePort(t), pace: quick, listen: "127.0.0.1:1"}
-	return a.edge(o)
+	o.CA = "https://127.0.0.1:1/dir" // it is never asked
+	return openEdge(t, o, quick, acmetest.Address(t), acmetest.Address(t), x509.NewCertPool)
 }
 
 // serial returns that of the certificate that a client gets, verified by nobody.
@@ -132,7 +134,7 @@ func TestFilesChange(t *testing.T) {
 // have, until they have them no more.
 func TestFilesBeforeACME(t *testing.T) {
 	t.Parallel()
-	a := startAuthority(t, authorityOptions{})
+	a := startAuthority(t, acmetest.Options{})
 	dir := t.TempDir()
 	p := Pair{filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")}
 	own := template("*.both.test")
@@ -143,8 +145,8 @@ func TestFilesBeforeACME(t *testing.T) {
 	if got, err := e.serial("shop.both.test"); got != own.SerialNumber.String() {
 		t.Errorf("%s is served, and not the file's: %v", got, err)
 	}
-	if a.issued() != 1 {
-		t.Errorf("%d certificates were issued", a.issued())
+	if a.Issued() != 1 {
+		t.Errorf("%d certificates were issued", a.Issued())
 	}
 	e.reload(t, func(o *Options) { o.Certificates = nil })
 	e.obtained(t, "shop.both.test")

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/seed14307185/refract/certs/acmetest"
 )
 
 // childEnv makes the test binary a process that obtains one certificate and has
@@ -53,7 +55,7 @@ func child(args []string) error {
 // certificate for all.
 func TestProcesses(t *testing.T) {
 	t.Parallel()
-	a := startAuthority(t, authorityOptions{})
+	a := startAuthority(t, acmetest.Options{})
 	hosts := []string{"one.processes.test", "two.processes.test"}
 	e := a.edge(Options{Hosts: hosts})
 	for i, challenge := range []string{http01, tlsALPN01} {
@@ -76,7 +78,7 @@ func TestProcesses(t *testing.T) {
 	for _, host := range hosts {
 		e.served(t, host)
 	}
-	if a.issued() != len(hosts) {
-		t.Errorf("%d certificates were issued for %d names", a.issued(), len(hosts))
+	if a.Issued() != len(hosts) {
+		t.Errorf("%d certificates were issued for %d names", a.Issued(), len(hosts))
 	}
 }

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+
+	"github.com/seed14307185/refract/certs/acmetest"
 )
 
 // What is wrong with a DNS provider is said before a certificate is asked for.
@@ -38,11 +40,11 @@ func TestDNSProvider(t *testing.T) {
 func TestACME(t *testing.T) {
 	for _, challenge := range []string{"tls-alpn-01", "http-01"} {
 		t.Run(challenge, func(t *testing.T) {
-			ca := startAuthority(t)
+			ca := acmetest.Start(t, acmetest.Options{})
 			dir := newSite(t, "../../testdata/sites/loop", newApp(t).URL)
-			editFile(t, filepath.Join(dir, "site/refract.yaml"), ca.settings(challenge, "", shop))
+			editFile(t, filepath.Join(dir, "site/refract.yaml"), acmeSettings(ca, challenge, "", shop))
 			r := start(t, dir)
-			roots := ca.roots()
+			roots := ca.Roots()
 			var cert *x509.Certificate
 			patiently(t, "a certificate", func() (err error) {
 				cert, err = r.handshake(shop, roots)
@@ -74,9 +76,9 @@ func TestACME(t *testing.T) {
 				r.kill()
 			}
 			again("started again")
-			ca.stop()
+			ca.Stop()
 			again("without the CA")
-			if n := ca.issued(); n != 1 {
+			if n := ca.Issued(); n != 1 {
 				t.Errorf("%d certificates were issued", n)
 			}
 		})
@@ -86,12 +88,12 @@ func TestACME(t *testing.T) {
 // The CA goes away under load while a certificate is wanted of it: nobody
 // notices, and it is had once the CA is back.
 func TestCAStops(t *testing.T) {
-	ca := startAuthority(t)
+	ca := acmetest.Start(t, acmetest.Options{})
 	dir := newSite(t, "../../testdata/sites/loop", newApp(t).URL)
 	site := filepath.Join(dir, "site/refract.yaml")
-	editFile(t, site, ca.settings("tls-alpn-01", "", shop))
+	editFile(t, site, acmeSettings(ca, "tls-alpn-01", "", shop))
 	r := start(t, dir)
-	roots := ca.roots()
+	roots := ca.Roots()
 	patiently(t, "a certificate", func() error {
 		_, err := r.handshake(shop, roots)
 		return err
@@ -133,7 +135,7 @@ func TestCAStops(t *testing.T) {
 		})
 	}
 	more()
-	ca.stop()
+	ca.Stop()
 	editFile(t, site, func(s string) string {
 		return strings.Replace(s, "hosts: ["+shop, "hosts: ["+shop+", late.example.com", 1)
 	})
@@ -143,12 +145,12 @@ func TestCAStops(t *testing.T) {
 	if _, err := r.handshake("late.example.com", roots); err == nil {
 		t.Error("a certificate that was not issued is served")
 	}
-	ca.start()
+	ca.Start()
 	r.mustCommand("reload") // tries at once
 	// The CA has forgotten the account: it takes a try to find out.
 	r.says(`refract_tls_issuances_total{result="failure"} 2`)
 	r.mustCommand("reload")
-	late := ca.roots()
+	late := ca.Roots()
 	patiently(t, "the late certificate", func() error {
 		_, err := r.handshake("late.example.com", late)
 		return err

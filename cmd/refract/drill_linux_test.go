@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/seed14307185/refract/certs/acmetest"
 	"github.com/seed14307185/refract/rules"
 )
 
@@ -116,11 +117,11 @@ func TestDrill(t *testing.T) {
 	origin := startChild(t, "small", "")
 	dir := newSite(t, "../../testdata/sites/loop", "http://"+origin.addr)
 	disk := newSmallDisk(t, dir)
-	ca := startAuthority(t)
+	ca := acmetest.Start(t, acmetest.Options{})
 	config := filepath.Join(dir, "site/refract.yaml")
-	editFile(t, config, ca.settings("tls-alpn-01", ", redirect: false", shop))
+	editFile(t, config, acmeSettings(ca, "tls-alpn-01", ", redirect: false", shop))
 	r, reader := treatedReader(t, dir)
-	roots := ca.roots()
+	roots := ca.Roots()
 	patiently(t, "a certificate", func() error {
 		_, err := r.handshake(shop, roots)
 		return err
@@ -142,7 +143,7 @@ func TestDrill(t *testing.T) {
 	d.more("treated page", 50)
 
 	origin.kill()
-	ca.stop()
+	ca.Stop()
 	d.more("no page", 50)
 	disk.fillTo(64 << 20)
 	d.more("event refused", 10)
@@ -163,7 +164,7 @@ func TestDrill(t *testing.T) {
 	disk.free()
 	d.more("event", 10)
 	mend()
-	ca.start()
+	ca.Start()
 	editFile(t, config, func(s string) string {
 		return strings.Replace(s, "hosts: ["+shop, "hosts: ["+shop+", late.example.com", 1)
 	})
@@ -172,7 +173,7 @@ func TestDrill(t *testing.T) {
 	// The CA has forgotten the account: it took a try to find out.
 	r.says(`refract_tls_issuances_total{result="failure"} 1`)
 	r.mustCommand("reload")
-	late := ca.roots()
+	late := ca.Roots()
 	patiently(t, "another certificate", func() error {
 		_, err := r.handshake("late.example.com", late)
 		return err

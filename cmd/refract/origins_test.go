@@ -14,6 +14,8 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+
+	"github.com/seed14307185/refract/certs/acmetest"
 )
 
 // server is a server of the app that answers with its name.
@@ -202,7 +204,7 @@ func TestOriginRoutes(t *testing.T) {
 	}
 
 	// Another server's certificate is not trusted, and that is no part of the revision.
-	writeCertificate(t, dir, "example.com")
+	acmetest.WriteCertificate(t, dir, "example.com")
 	if err := os.Rename(filepath.Join(dir, "cert.pem"), filepath.Join(dir, "ca.pem")); err != nil {
 		t.Fatal(err)
 	}

@@ -19,6 +19,8 @@ import (
 	"github.com/quic-go/quic-go"
 	"github.com/quic-go/quic-go/http3"
 	"golang.org/x/net/websocket"
+
+	"github.com/seed14307185/refract/certs/acmetest"
 )
 
 // shop is the host of the tests over TLS.
@@ -93,9 +95,9 @@ type secured struct {
 func startSecure(t *testing.T, app, more string) *secured {
 	t.Helper()
 	dir := newSite(t, "../../testdata/sites/loop", app)
-	roots := writeCertificate(t, dir, shop)
+	roots := acmetest.WriteCertificate(t, dir, shop)
 	editFile(t, filepath.Join(dir, "site/refract.yaml"), func(s string) string {
-		return s + "tls: {listen: " + unusedAddress(t) + ", certificates: [{file: ../cert.pem, key: ../key.pem}]" + more + "}\n"
+		return s + "tls: {listen: " + acmetest.Address(t) + ", certificates: [{file: ../cert.pem, key: ../key.pem}]" + more + "}\n"
 	})
 	r := &secured{refract: start(t, dir), roots: roots, reader: inTreatment(t, dir)}
 	r.plain, r.edge, r.http = r.edge, "https://"+shop, overTLS(t, 1, r.tls, roots)
@@ -200,7 +202,7 @@ func TestCertificateReplaced(t *testing.T) {
 	}
 	echo("before")
 
-	replaced := writeCertificate(t, r.dir, shop)
+	replaced := acmetest.WriteCertificate(t, r.dir, shop)
 	r.mustCommand("reload")
 	second, err := r.handshake(shop, replaced)
 	if err != nil {
@@ -214,7 +216,7 @@ func TestCertificateReplaced(t *testing.T) {
 			return os.WriteFile(filepath.Join(r.dir, "cert.pem"), []byte("-----BEGIN NOTHING-----\n"), 0o600)
 		},
 		"a certificate for no name": func() error {
-			writeCertificate(t, r.dir, "127.0.0.1")
+			acmetest.WriteCertificate(t, r.dir, "127.0.0.1")
 			return nil
 		},
 		"no certificate": func() error { return os.Remove(filepath.Join(r.dir, "cert.pem")) },
