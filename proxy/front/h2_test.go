@@ -36,12 +36,51 @@ func newH2(t *testing.T, conn *tls.Conn, settings ...http2.Setting) *h2 {
 	return c
 }
 
-func (c *h2) request(stream uint32, method string, end bool) error {
+func (c *h2) request(stream uint32, method string, end bool, more ...[2]string) error {
 	c.headers.Reset()
-	for _, f := range [][2]string{{":method", method}, {":scheme", "https"}, {":authority", "a"}, {":path", "/"}} {
+	for _, f := range append([][2]string{{":method", method}, {":scheme", "https"}, {":authority", "a"}, {":path", "/"}}, more...) {
 		_ = c.enc.WriteField(hpack.HeaderField{Name: f[0], Value: f[1]}) // into a buffer
 	}
 	return c.WriteHeaders(http2.HeadersFrameParam{StreamID: stream, BlockFragment: c.headers.Bytes(), EndHeaders: true, EndStream: end})
+}
+
+// TestExtendedConnect wants a WebSocket over HTTP/2 (RFC 8441): it is not
+// offered, and who asks all the same is refused and never forwarded.
+func TestExtendedConnect(t *testing.T) {
+	s := &Server{Log: quiet(), TLS: certificate(t), Handler: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		t.Errorf("%s %s reached the handler", r.Method, r.URL)
+	})}
+	e := start(t, s, Settings{Limits: limits})
+	config := e.client.Clone()
+	config.NextProtos = []string{"h2"}
+	conn, err := tls.Dial("tcp", e.secure, config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	c := newH2(t, conn)
+	if err := c.request(1, "CONNECT", false, [2]string{":protocol", "websocket"}); err != nil {
+		t.Fatal(err)
+	}
+	for {
+		f, err := c.ReadFrame()
+		if err != nil {
+			t.Fatal(err)
+		}
+		switch f := f.(type) {
+		case *http2.SettingsFrame:
+			if v, ok := f.Value(http2.SettingEnableConnectProtocol); ok && v != 0 {
+				t.Error("extended CONNECT is offered")
+			}
+		case *http2.RSTStreamFrame:
+			if f.StreamID != 1 || f.ErrCode != http2.ErrCodeProtocol {
+				t.Errorf("stream %d ends with %v", f.StreamID, f.ErrCode)
+			}
+			return
+		case *http2.HeadersFrame, *http2.GoAwayFrame:
+			t.Fatalf("the answer is %v", f)
+		}
+	}
 }
 
 // TestRapidReset opens streams and resets them at once (CVE-2023-44487): the
