@@ -171,7 +171,18 @@ func (p *Proxy) forwarded(in *http.Request, h http.Header, edge *rules.Edge) {
 				h[name] = v // also if Connection lists it
 			}
 		}
+		if v := h["Forwarded"]; len(v) > 0 && err == nil {
+			h["Forwarded"] = append(slices.Clip(v), forwardedElement(client, scheme))
+		}
 	}
+}
+
+// forwardedElement is what a proxy adds to Forwarded: RFC 7239 section 4.
+func forwardedElement(client, scheme string) string {
+	if strings.IndexByte(client, ':') >= 0 {
+		client = `"[` + client + `]"`
+	}
+	return "for=" + client + ";proto=" + scheme
 }
 
 // aliases says whether a field is one that this proxy, or who stands before it,

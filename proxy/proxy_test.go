@@ -295,7 +295,7 @@ func TestTrustedProxies(t *testing.T) {
 	set.Edge.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}
 	ask("127.0.0.1", "http", host, "")
 	set.Edge.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
-	ask("6.6.6.6, 127.0.0.1", "https", "shop.example", "for=6.6.6.6")
+	ask("6.6.6.6, 127.0.0.1", "https", "shop.example", "for=6.6.6.6; for=127.0.0.1;proto=http")
 }
 
 func TestTouchedPageIsPrivateForEveryone(t *testing.T) {

@@ -175,6 +175,32 @@ func TestAddresses(t *testing.T) {
 	}
 }
 
+// TestAddressesForwarded is the same for RFC 7239.
+func TestAddressesForwarded(t *testing.T) {
+	trusted := []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}
+	for _, x := range []struct{ forwarded, client string }{
+		{"for=203.0.113.9", "203.0.113.9"},
+		{`proto=https; For="203.0.113.9:4711" ;by=10.9.9.9, for=10.2.2.2`, "203.0.113.9"},
+		{`for="[2001:db8::9]:4711"`, "2001:db8::9"},
+		{`for="[2001:db8::9]"`, "2001:db8::9"},
+		{"for=203.0.113.9, for=unknown, for=10.2.2.2", "10.2.2.2"},
+		{"for=203.0.113.9, for=_hidden", "10.0.0.1"},
+		{`for="[2001:db8::9`, "2001:db8::9"},
+		{"by=203.0.113.9", "10.0.0.1"},
+		{"for", "10.0.0.1"},
+		{"", "10.0.0.1"},
+	} {
+		r := &http.Request{RemoteAddr: "10.0.0.1:80", Header: http.Header{"Forwarded": {x.forwarded}}}
+		if _, client := addresses(r, trusted); client != x.client {
+			t.Errorf("%s: %s, want %s", x.forwarded, client, x.client)
+		}
+		r.Header.Set("X-Forwarded-For", "198.51.100.7")
+		if _, client := addresses(r, trusted); client != "198.51.100.7" {
+			t.Errorf("%s beside X-Forwarded-For: %s", x.forwarded, client)
+		}
+	}
+}
+
 // BenchmarkAccessLog writes lines that are thrown away.
 func BenchmarkAccessLog(b *testing.B) {
 	for _, form := range []string{"json", "combined"} {
