@@ -5,26 +5,30 @@ import (
 	_ "embed"
 	"html/template"
 	"net/http"
+	"sync"
 	"time"
 )
 
 //go:embed page.html
 var pageHTML string
 
-var pageTemplate = template.Must(template.New("page").Funcs(template.FuncMap{
-	"when": func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 MST") },
-	"rate": func(x, n int64) float64 {
-		if n == 0 {
-			return 0
-		}
-		return 100 * float64(x) / float64(n)
-	},
-}).Parse(pageHTML))
+// pageTemplate is parsed when it is first shown: commands start without it.
+var pageTemplate = sync.OnceValue(func() *template.Template {
+	return template.Must(template.New("page").Funcs(template.FuncMap{
+		"when": func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 MST") },
+		"rate": func(x, n int64) float64 {
+			if n == 0 {
+				return 0
+			}
+			return 100 * float64(x) / float64(n)
+		},
+	}).Parse(pageHTML))
+})
 
 // page shows the status to a person. It is read-only and has no script.
 func (c *Console) page(w http.ResponseWriter, _ *http.Request) {
 	var b bytes.Buffer
-	err := pageTemplate.Execute(&b, struct {
+	err := pageTemplate().Execute(&b, struct {
 		Status
 		Now time.Time
 	}{c.status(), c.Now()})

@@ -12,7 +12,6 @@ import (
 	"os"
 	"path"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 	"syscall"
@@ -33,7 +32,7 @@ const (
 
 // nameSyntax is what the name of a segment, surface, rule or response looks
 // like.
-var nameSyntax = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{0,99}$`)
+var nameSyntax = syntax(`^[a-z0-9][a-z0-9._-]{0,99}$`)
 
 const nameHint = "a name is made of the letters a-z, digits, '-', '.' and '_', begins with a letter or digit and has at most 100 of them"
 
@@ -121,7 +120,7 @@ func (d *directory) list(dir, ext string) []file {
 		stem, found := strings.CutSuffix(base, ext)
 		switch {
 		case strings.HasPrefix(base, "."), strings.HasPrefix(base, "#"), strings.HasSuffix(base, "~"):
-		case found && nameSyntax.MatchString(stem):
+		case found && nameSyntax().MatchString(stem):
 			files = append(files, d.read(name))
 		case found:
 			d.refuse(name, nameHint, "%q can't be a name", stem)

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -87,14 +86,14 @@ func (d *document) refuse(n *yaml.Node, hint, format string, args ...any) {
 	*d.problems = append(*d.problems, Problem{d.file, n.Line, n.Column, fmt.Sprintf(format, args...), hint})
 }
 
-var syntaxMessage = regexp.MustCompile(`^yaml: (?:line ([0-9]+): )?(?s:(.*))$`)
+var syntaxMessage = syntax(`^yaml: (?:line ([0-9]+): )?(?s:(.*))$`)
 
 // syntaxProblem tells where a file stops being YAML. The parser's own line is
 // often that of the enclosing block or off by one, so it is sought: the first
 // line of those up to which the file can't be parsed, however it goes on.
 func syntaxProblem(f file, err error) Problem {
 	p := Problem{File: f.path, Line: 1, Column: 1, Message: err.Error()}
-	if m := syntaxMessage.FindStringSubmatch(err.Error()); m != nil {
+	if m := syntaxMessage().FindStringSubmatch(err.Error()); m != nil {
 		fmt.Sscan(m[1], &p.Line) // stays 1 if the parser has no line
 		p.Message = "is not YAML: " + m[2]
 	}

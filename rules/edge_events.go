@@ -1,13 +1,12 @@
 package rules
 
 import (
-	"regexp"
 	"strings"
 
 	"github.com/seed14307185/refract/events"
 )
 
-var methodSyntax = regexp.MustCompile(`^[A-Z]+$`)
+var methodSyntax = syntax(`^[A-Z]+$`)
 
 // readObservation reads an entry of events.
 func readObservation(v value) events.Observation {
@@ -25,7 +24,7 @@ func readObservation(v value) events.Observation {
 		switch {
 		case path == "":
 			request.refuse("for example POST /projects, or ANY /projects/*", "request must be a method and a path, found %q", s)
-		case !methodSyntax.MatchString(method):
+		case !methodSyntax().MatchString(method):
 			request.refuse("for example POST, or ANY", "request: %q is not a method", method)
 		case err != nil:
 			request.refuse("", "request: %v", err)

@@ -3,12 +3,11 @@ package rules
 import (
 	"fmt"
 	"net/textproto"
-	"regexp"
 	"slices"
 	"strings"
 )
 
-var tokenSyntax = regexp.MustCompile("^[!#$%&'*+.^_`|~0-9A-Za-z-]+$") // RFC 9110, 5.6.2
+var tokenSyntax = syntax("^[!#$%&'*+.^_`|~0-9A-Za-z-]+$") // RFC 9110, 5.6.2
 
 // read reads the identity sources. Each list that is given replaces its
 // default.
@@ -34,7 +33,7 @@ func (id *Identity) read(v value) {
 			case kind == "first-party" && named:
 				entry.refuse("write first-party alone: its cookie has a fixed name", "first-party takes no name")
 				continue
-			case kind != "first-party" && !tokenSyntax.MatchString(name):
+			case kind != "first-party" && !tokenSyntax().MatchString(name):
 				entry.refuse(fmt.Sprintf("write %s:NAME", kind), "%q names no %s", s, kind)
 				continue
 			case kind == "header":

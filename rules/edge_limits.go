@@ -84,7 +84,7 @@ func (a *AccessLog) read(v value) {
 		name := textproto.CanonicalMIMEHeaderKey(s)
 		switch {
 		case !ok:
-		case !tokenSyntax.MatchString(s):
+		case !tokenSyntax().MatchString(s):
 			entry.refuse("for example Referer", "%q is not the name of a header", s)
 		case slices.Contains(secretHeaders, name):
 			entry.refuse("", "%s is never logged: who reads it can be the visitor", name)

@@ -7,7 +7,6 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 )
@@ -69,7 +68,7 @@ func (e *Edge) readTLS(v value) {
 
 // hostSyntax is a name of DNS in small letters (RFC 1123, 2.1), and before it
 // perhaps "*.".
-var hostSyntax = regexp.MustCompile(`^(\*\.)?([a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9])?\.)*[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
+var hostSyntax = syntax(`^(\*\.)?([a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9])?\.)*[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
 
 // host returns the name of a host, or "*." and one for all names one level
 // below it.
@@ -83,12 +82,12 @@ func host(v value) (string, bool) {
 		hint = "without a port: " + name
 	} else if strings.Contains(s, "://") {
 		hint = "only the name, without " + s[:strings.Index(s, "://")+3]
-	} else if low := strings.ToLower(strings.TrimSuffix(s, ".")); low != s && hostSyntax.MatchString(low) {
+	} else if low := strings.ToLower(strings.TrimSuffix(s, ".")); low != s && hostSyntax().MatchString(low) {
 		hint = "write " + low
 	} else if strings.ContainsFunc(s, func(r rune) bool { return r > '~' }) {
 		hint = "write it as browsers send it, with xn--"
 	}
-	if !hostSyntax.MatchString(s) {
+	if !hostSyntax().MatchString(s) {
 		v.refuse(hint, "%s must be the name of a host, found %q", v.name, s)
 		return "", false
 	}

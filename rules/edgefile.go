@@ -2,7 +2,6 @@ package rules
 
 import (
 	"os"
-	"regexp"
 	"strings"
 	"time"
 )
@@ -22,7 +21,7 @@ const (
 var edgeKeys = []string{"listen", "origin", "admin", "token", "trusted_proxies", "proxy_protocol", "tls", "limits", "data", "off", "watch",
 	"attribute", "sources", "identity", "events", "late", "retain", "access_log", "tracing", "server_timing", "shutdown"}
 
-var attributeSyntax = regexp.MustCompile(`^data-[a-z0-9]+(-[a-z0-9]+)*$`)
+var attributeSyntax = syntax(`^data-[a-z0-9]+(-[a-z0-9]+)*$`)
 
 // readEdge reads refract.yaml.
 func readEdge(v value) Edge {
@@ -54,7 +53,7 @@ func readEdge(v value) Edge {
 	set(&e.Watch)(f.get("watch").boolean())
 	if a := f.get("attribute"); a.present() {
 		name, ok := a.word(100)
-		if ok && !attributeSyntax.MatchString(name) {
+		if ok && !attributeSyntax().MatchString(name) {
 			a.refuse("for example "+DefaultAttribute, "attribute must be a data attribute in small letters, found %q", name)
 		}
 		set(&e.Attribute)(name, ok)

@@ -3,7 +3,6 @@ package rules
 import (
 	"bytes"
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -58,10 +57,10 @@ func (f *fragment) refuse(at int, hint, format string, args ...any) {
 }
 
 var (
-	startTag   = regexp.MustCompile(`^<([a-zA-Z][a-zA-Z0-9-]*)((?:\s+[a-zA-Z_][a-zA-Z0-9_.:-]*(?:\s*=\s*(?:"[^"]*"|'[^']*'|[^\s"'=<>` + "`" + `][^\s"'<>` + "`" + `]*))?)*)\s*(/?)>`)
-	endTag     = regexp.MustCompile(`^</([a-zA-Z][a-zA-Z0-9-]*)\s*>`)
-	comment    = regexp.MustCompile(`^<!--((?:[^->]|-[^->])(?:[^-]|-[^-])*)-->`)
-	attributes = regexp.MustCompile(`^\s+([a-zA-Z_][a-zA-Z0-9_.:-]*)(?:\s*=\s*(?:"[^"]*"|'[^']*'|[^\s"'=<>` + "`" + `][^\s"'<>` + "`" + `]*))?`)
+	startTag   = syntax(`^<([a-zA-Z][a-zA-Z0-9-]*)((?:\s+[a-zA-Z_][a-zA-Z0-9_.:-]*(?:\s*=\s*(?:"[^"]*"|'[^']*'|[^\s"'=<>` + "`" + `][^\s"'<>` + "`" + `]*))?)*)\s*(/?)>`)
+	endTag     = syntax(`^</([a-zA-Z][a-zA-Z0-9-]*)\s*>`)
+	comment    = syntax(`^<!--((?:[^->]|-[^->])(?:[^-]|-[^-])*)-->`)
+	attributes = syntax(`^\s+([a-zA-Z_][a-zA-Z0-9_.:-]*)(?:\s*=\s*(?:"[^"]*"|'[^']*'|[^\s"'=<>` + "`" + `][^\s"'<>` + "`" + `]*))?`)
 )
 
 // read reads the source into root's children. It returns false if it could
@@ -79,12 +78,12 @@ func (f *fragment) read(root *html.Node) bool {
 			at += n
 			continue
 		}
-		if m := comment.FindSubmatch(rest); m != nil {
+		if m := comment().FindSubmatch(rest); m != nil {
 			f.add(top, &html.Node{Type: html.CommentNode, Data: lines(string(m[1]))}, at)
 			at += len(m[0])
 			continue
 		}
-		if m := endTag.FindSubmatch(rest); m != nil {
+		if m := endTag().FindSubmatch(rest); m != nil {
 			name := strings.ToLower(string(m[1]))
 			if top == root || name != top.Data {
 				f.stray(top, root, name, at)
@@ -94,7 +93,7 @@ func (f *fragment) read(root *html.Node) bool {
 			top, depth = top.Parent, depth-1
 			continue
 		}
-		m := startTag.FindSubmatch(rest)
+		m := startTag().FindSubmatch(rest)
 		if m == nil {
 			f.malformed(rest, at)
 			return false
@@ -157,7 +156,7 @@ func (f *fragment) attr(tag, src []byte, at int) []html.Attribute {
 	z.Next()
 	all := z.Token().Attr // without repeated ones
 	for i := 0; len(src) > 0; i++ {
-		m := attributes.FindSubmatchIndex(src)
+		m := attributes().FindSubmatchIndex(src)
 		name := strings.ToLower(string(src[m[2]:m[3]]))
 		if slices.ContainsFunc(all[:min(i, len(all))], func(a html.Attribute) bool { return a.Key == name }) {
 			f.refuse(at+m[2], "", "the attribute %s is there twice", name)

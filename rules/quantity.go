@@ -3,7 +3,6 @@ package rules
 import (
 	"fmt"
 	"math"
-	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -16,13 +15,13 @@ var durationUnits = map[string]time.Duration{
 	"s": time.Second, "m": time.Minute, "h": time.Hour, "d": 24 * time.Hour, "w": 7 * 24 * time.Hour,
 }
 
-var durationSyntax = regexp.MustCompile(`^([0-9]{1,12})([smhdw])$`)
+var durationSyntax = syntax(`^([0-9]{1,12})([smhdw])$`)
 
 // ParseDuration parses a whole number with one unit, as site directories write
 // durations: 30s 15m 48h 7d 2w. A day is 24 hours. It is from zero to
 // MaxDuration.
 func ParseDuration(s string) (time.Duration, error) {
-	part := durationSyntax.FindStringSubmatch(s)
+	part := durationSyntax().FindStringSubmatch(s)
 	if part == nil {
 		return 0, fmt.Errorf("%q is not a duration such as 30s, 15m, 48h, 7d or 2w", s)
 	}
@@ -72,12 +71,12 @@ func formatPercent(f float64) string {
 	return strconv.FormatFloat(math.Round(f*1e8)/1e6, 'f', -1, 64)
 }
 
-var numberSyntax = regexp.MustCompile(`^-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?$`)
+var numberSyntax = syntax(`^-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?$`)
 
 // parseNumber parses a number in JSON's syntax: what YAML takes for a number
 // besides (octal, hexadecimal, underscores) is more often an identifier.
 func parseNumber(s string) (float64, error) {
-	if !numberSyntax.MatchString(s) {
+	if !numberSyntax().MatchString(s) {
 		return 0, fmt.Errorf("%q is not a plain decimal number", s)
 	}
 	return strconv.ParseFloat(s, 64)
@@ -89,11 +88,11 @@ var sizeUnits = map[string]int64{
 	"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40,
 }
 
-var sizeSyntax = regexp.MustCompile(`^([0-9]{1,15}) ?([A-Za-z]*)$`)
+var sizeSyntax = syntax(`^([0-9]{1,15}) ?([A-Za-z]*)$`)
 
 // parseSize parses a number of bytes: "4096", "16KiB", "20GiB".
 func parseSize(s string) (int64, error) {
-	part := sizeSyntax.FindStringSubmatch(s)
+	part := sizeSyntax().FindStringSubmatch(s)
 	if part == nil {
 		return 0, fmt.Errorf("%q is not a size such as 4096, 16KiB or 20GiB", s)
 	}

@@ -3,7 +3,6 @@ package rules
 import (
 	"fmt"
 	"html"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -96,7 +95,7 @@ func readFragment(v value, known *parts) (name string, fragment []byte, ok bool)
 
 // attributeName is what an attribute's name looks like in responses. HTML allows
 // more, of which frameworks take some for code.
-var attributeName = regexp.MustCompile(`^[a-z][a-z0-9_.-]*$`)
+var attributeName = syntax(`^[a-z][a-z0-9_.-]*$`)
 
 // guarded are attributes by which a page says what may run in it, and what an
 // element is.
@@ -132,7 +131,7 @@ func readAttribute(p pair, mark string) (rewrite.Attribute, bool) {
 	v := p.value
 	a := rewrite.Attribute{Name: strings.ToLower(v.name)}
 	switch {
-	case !attributeName.MatchString(a.Name):
+	case !attributeName().MatchString(a.Name):
 		p.key.refuse("a name is a letter, then letters, digits, '-', '_' and '.'", "%q can't be the name of an attribute", v.name)
 		return a, false
 	case slices.Contains(guarded, a.Name):

@@ -130,7 +130,7 @@ func readSurfaceName(v value, known *parts) (*Surface, bool) {
 	if !ok {
 		return nil, false
 	}
-	if !nameSyntax.MatchString(name) {
+	if !nameSyntax().MatchString(name) {
 		v.refuse(nameHint, "%q can't be the name of a surface", name)
 		return nil, false
 	}

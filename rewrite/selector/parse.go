@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/tdewolff/parse/v2/css"
 )
@@ -311,8 +312,10 @@ func (p *parser) choice(c *compound, name string) error {
 	return nil
 }
 
-// anb is CSS Syntax Level 3, section 6.
-var anb = regexp.MustCompile(`^(?:([+-]?\d*)n(?:[ \t\r\n\f]*([+-])[ \t\r\n\f]*(\d+))?|([+-]?\d+))$`)
+// anb is CSS Syntax Level 3, section 6. It is compiled when it is first used.
+var anb = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^(?:([+-]?\d*)n(?:[ \t\r\n\f]*([+-])[ \t\r\n\f]*(\d+))?|([+-]?\d+))$`)
+})
 
 func (p *parser) nth(c *compound, name string) error {
 	start := p.peek()
@@ -331,7 +334,7 @@ func (p *parser) nth(c *compound, name string) error {
 	case "even":
 		argument = "2n"
 	}
-	m := anb.FindStringSubmatch(argument)
+	m := anb().FindStringSubmatch(argument)
 	if m == nil {
 		return &Error{start.at, fmt.Sprintf(":%s() can't count by %.40q", name, argument), "write a number, odd, even, or a step and an offset such as 3n+1"}
 	}
