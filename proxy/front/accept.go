@@ -56,7 +56,7 @@ func (s *Server) accept(l net.Listener, secure *tls.Config) error {
 // to wait for the client.
 func (s *Server) take(raw net.Conn, secure *tls.Config) {
 	gen := s.live.Load()
-	c := &conn{Conn: raw, raw: raw, server: s, limits: &gen.servers.limits}
+	c := &conn{Conn: raw, raw: raw, server: s, limits: &gen.servers.limits, home: gen.handed}
 	if n := s.open.Add(1); c.limits.Connections > 0 && n > int64(c.limits.Connections) {
 		s.turnAway(c, secure, ReasonConnections)
 		return
@@ -67,7 +67,7 @@ func (s *Server) take(raw net.Conn, secure *tls.Config) {
 	case !behind && !s.enter(gen, c, peer):
 		s.turnAway(c, secure, ReasonPerIP)
 	case !behind && secure == nil:
-		gen.handed.put(newGuard(c, c))
+		newGuard(c, c).hand()
 	default:
 		go s.prepare(gen, c, behind, secure)
 	}
@@ -90,7 +90,7 @@ func (s *Server) prepare(gen *generation, c *conn, behind bool, secure *tls.Conf
 		}
 	}
 	if secure == nil {
-		gen.handed.put(newGuard(c, c))
+		newGuard(c, c).hand()
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), c.limits.ReadHeader)
@@ -109,7 +109,7 @@ func (s *Server) prepare(gen *generation, c *conn, behind bool, secure *tls.Conf
 	case "h2":
 		gen.handed.put(t)
 	case "http/1.1", "":
-		gen.handed.put(secureGuard{newGuard(c, t)})
+		newGuard(c, t).hand()
 	default:
 		_ = t.Close()
 	}
@@ -132,7 +132,16 @@ func (s *Server) turnAway(c *conn, secure *tls.Config, why Reason) {
 }
 
 func newGuard(c *conn, over net.Conn) *guard {
-	return &guard{Conn: over, server: c.server, limits: c.limits}
+	return &guard{Conn: over, server: c.server, limits: c.limits, home: c.home}
+}
+
+// hand hands a connection to Go's server.
+func (g *guard) hand() {
+	if _, secure := g.Conn.(*tls.Conn); secure {
+		g.home.put(secureGuard{g})
+		return
+	}
+	g.home.put(g)
 }
 
 // enter counts c for its peer, if that may have one more.
@@ -254,66 +263,3 @@ func (h *handoff) Close() error {
 }
 
 func (h *handoff) Addr() net.Addr { return &net.TCPAddr{} }
-
-// tunnels are the connections that were taken over.
-type tunnels struct {
-	mu     sync.Mutex
-	open   map[*guard]struct{}
-	waits  []chan struct{}
-	closed bool
-}
-
-// add returns false once close was called.
-func (t *tunnels) add(g *guard) bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.open == nil {
-		t.open = map[*guard]struct{}{}
-	}
-	t.open[g] = struct{}{}
-	return !t.closed
-}
-
-func (t *tunnels) remove(g *guard) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if delete(t.open, g); len(t.open) == 0 {
-		for _, w := range t.waits {
-			close(w)
-		}
-		t.waits = nil
-	}
-}
-
-func (t *tunnels) count() int {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return len(t.open)
-}
-
-// gone returns a channel that is closed when there are none.
-func (t *tunnels) gone() <-chan struct{} {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	w := make(chan struct{})
-	if len(t.open) == 0 {
-		close(w)
-	} else {
-		t.waits = append(t.waits, w)
-	}
-	return w
-}
-
-// close closes those that are open and those to come.
-func (t *tunnels) close() {
-	t.mu.Lock()
-	t.closed = true
-	open := make([]*guard, 0, len(t.open))
-	for g := range t.open {
-		open = append(open, g)
-	}
-	t.mu.Unlock()
-	for _, g := range open {
-		_ = g.Close()
-	}
-}

@@ -21,6 +21,7 @@ type conn struct {
 	raw      net.Conn // as it was accepted
 	server   *Server
 	limits   *rules.Limits
+	home     *handoff
 	peer     netip.Addr // that it is counted for, if valid
 	closed   atomic.Bool
 

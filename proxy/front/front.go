@@ -48,7 +48,8 @@ type Server struct {
 	live    atomic.Pointer[generation]
 	open    atomic.Int64
 	peers   peers
-	tunnels tunnels
+	tunnels guards // that were taken over
+	parked  guards // that wait for a request without a server
 	altSvc  atomic.Pointer[string]
 	streams atomic.Int64 // requests of HTTP/3 in flight
 
@@ -237,6 +238,7 @@ func (s *Server) stop() []*servers {
 // still in flight: Close ends those.
 func (s *Server) Shutdown(ctx context.Context) error {
 	all := s.stop()
+	s.parked.close()
 	errs := make(chan error, 2*len(all))
 	for _, n := range all {
 		go func() { errs <- n.http.Shutdown(ctx) }()
@@ -278,6 +280,7 @@ func (s *Server) Close() error {
 	for _, n := range s.stop() {
 		errs = append(errs, n.http.Close(), n.h3.Close())
 	}
+	s.parked.close()
 	s.tunnels.close()
 	s.closeSockets()
 	return errors.Join(errs...)

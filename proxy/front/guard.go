@@ -36,6 +36,7 @@ type guard struct {
 	net.Conn // *conn, or *tls.Conn on one
 	server   *Server
 	limits   *rules.Limits
+	home     *handoff // of the server that has it
 
 	// By whoever reads, one at a time.
 	scan    scanner
@@ -52,6 +53,9 @@ type guard struct {
 
 	mu         sync.Mutex
 	asked, own time.Time // read deadlines, of net/http and of guard; the earlier counts
+	idle       bool      // the next one that net/http asks for is how long a request is waited for
+	park       time.Time // while a request is waited for: when to do that without net/http; before asked, or zero
+	parking    bool      // Close parks
 
 	end    context.CancelFunc // of the requests' context
 	active atomic.Int64       // of a tunnel: when bytes were seen last, since opened
@@ -75,12 +79,15 @@ func (g *guard) state(s http.ConnState) {
 	case http.StateIdle:
 		g.out.end(g.Conn)
 		g.busy = false
+		g.mu.Lock()
+		g.idle = true
+		g.mu.Unlock()
 	case http.StateHijacked:
 		g.tunnel = true
 		g.deadline(time.Time{})
 		g.opened = time.Now()
 		if g.limits.Tunnel > 0 {
-			g.watch = time.AfterFunc(g.limits.Tunnel, g.idle)
+			g.watch = time.AfterFunc(g.limits.Tunnel, g.silent)
 		}
 		if !g.server.tunnels.add(g) {
 			_ = g.Close() // the server was closed
@@ -88,8 +95,8 @@ func (g *guard) state(s http.ConnState) {
 	}
 }
 
-// idle closes a tunnel that has been idle for too long.
-func (g *guard) idle() {
+// silent closes a tunnel that has been idle for too long.
+func (g *guard) silent() {
 	if left := g.limits.Tunnel - (time.Since(g.opened) - time.Duration(g.active.Load())); left > 0 {
 		g.watch.Reset(left)
 		return
@@ -254,6 +261,8 @@ func (g *guard) peek() (int, error) {
 func (g *guard) failed(err error) error {
 	switch {
 	case !errors.Is(err, os.ErrDeadlineExceeded):
+	case len(g.held) == 0 && g.toPark():
+		return io.EOF
 	case len(g.held) > 0 && g.scan.phase == inHead:
 		g.answer(&Refusal{http.StatusRequestTimeout, "the header took too long"}, ReasonHeader)
 		return g.err
@@ -297,12 +306,17 @@ func (g *guard) answer(r *Refusal, why Reason) {
 func (g *guard) CloseWrite() error { return closeWrite(g.Conn) }
 
 func (g *guard) Close() error {
-	if g.closed.CompareAndSwap(false, true) && g.tunnel {
+	if !g.closed.CompareAndSwap(false, true) {
+		return g.Conn.Close()
+	}
+	if g.tunnel {
 		g.server.tunnels.remove(g)
 		if g.watch != nil {
 			g.watch.Stop()
 		}
 		g.end() // the other side of the tunnel may have nothing to say
+	} else if g.keep() {
+		return nil
 	}
 	return g.Conn.Close()
 }
@@ -310,7 +324,12 @@ func (g *guard) Close() error {
 func (g *guard) SetReadDeadline(t time.Time) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.asked = t
+	g.asked, g.park = t, time.Time{}
+	if g.idle && !t.IsZero() && g.limits.Idle > parkAfter {
+		g.park = t.Add(parkAfter - g.limits.Idle)
+		t = g.park
+	}
+	g.idle = false
 	return g.Conn.SetReadDeadline(earlier(t, g.own))
 }
 
@@ -328,6 +347,6 @@ func (g *guard) SetDeadline(t time.Time) error {
 func (g *guard) deadline(t time.Time) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.own = t
+	g.own, g.park = t, time.Time{}
 	_ = g.Conn.SetReadDeadline(earlier(g.asked, t)) // the read will tell
 }
