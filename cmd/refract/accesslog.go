@@ -10,7 +10,6 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/prometheus/client_golang/prometheus"
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/seed14307185/refract/proxy"
@@ -30,8 +29,8 @@ type accessLog struct {
 
 // newAccessLog starts the goroutine that writes to w. It is ended by
 // out.close. edge returns what is live; it is asked for each line.
-func newAccessLog(w io.Writer, edge func() *rules.Edge, dropped prometheus.Counter) *accessLog {
-	out := newLineWriter(w, dropped)
+func newAccessLog(w io.Writer, edge func() *rules.Edge) *accessLog {
+	out := newAccessWriter(w)
 	l := &accessLog{out: out, handler: slog.NewJSONHandler(out, nil), dice: rand.Float64, edge: edge}
 	l.lines.New = func() any { return new([]byte) }
 	return l

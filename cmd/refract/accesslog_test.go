@@ -13,7 +13,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/seed14307185/refract/proxy"
@@ -83,7 +82,7 @@ func TestAccessLogLines(t *testing.T) {
 		{"off", rules.Edge{AccessLog: rules.AccessLog{Format: "off", Sample: 1}}, []*proxy.Exchange{plainExchange(t), failed}},
 	} {
 		out.WriteString("# " + form.name + "\n")
-		l := newAccessLog(&out, func() *rules.Edge { return &form.edge }, prometheus.NewCounter(prometheus.CounterOpts{Name: "dropped"}))
+		l := newAccessLog(&out, func() *rules.Edge { return &form.edge })
 		for _, x := range form.list {
 			l.write(x)
 		}
@@ -118,7 +117,7 @@ func TestAccessLogLines(t *testing.T) {
 func TestAccessLogSample(t *testing.T) {
 	var out bytes.Buffer
 	edge := rules.Edge{AccessLog: rules.AccessLog{Format: "combined", Sample: 0.25}}
-	l := newAccessLog(&out, func() *rules.Edge { return &edge }, prometheus.NewCounter(prometheus.CounterOpts{Name: "dropped"}))
+	l := newAccessLog(&out, func() *rules.Edge { return &edge })
 	rolls := []float64{0, 0.2499, 0.25, 0.9}
 	l.dice = func() (f float64) {
 		f, rolls = rolls[0], rolls[1:]
@@ -207,7 +206,7 @@ func BenchmarkAccessLog(b *testing.B) {
 		for name, x := range map[string]*proxy.Exchange{"plain": plainExchange(b), "treated": treatedExchange(b)} {
 			b.Run(form+"/"+name, func(b *testing.B) {
 				edge := rules.Edge{AccessLog: rules.AccessLog{Format: form, Sample: 1}}
-				l := newAccessLog(io.Discard, func() *rules.Edge { return &edge }, prometheus.NewCounter(prometheus.CounterOpts{Name: "dropped"}))
+				l := newAccessLog(io.Discard, func() *rules.Edge { return &edge })
 				defer l.out.close()
 				x.Decision = x.Decision[:min(len(x.Decision), 1)]
 				b.ReportAllocs()

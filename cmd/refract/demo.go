@@ -94,7 +94,7 @@ func runDemo(ctx context.Context, o demoOptions, out, errOut io.Writer) error {
 	}
 	clock := demo.NewClock()
 	log := slog.New(slog.NewTextHandler(errOut, &slog.HandlerOptions{Level: slog.LevelWarn}))
-	return serve(ctx, site, clock.Now, log, io.Discard, func(listen, _ net.Addr) {
+	return serve(ctx, site, clock.Now, outputs{log: log, access: io.Discard}, func(listen, _ net.Addr) {
 		d := &demoGuide{
 			out: out, clock: clock, app: vars.Origin, site: site, admin: vars.Admin, edge: "http://" + listen.String(),
 			crowd: &demo.Visitors{Edge: "http://" + listen.String(), WriteKey: key, Clock: clock, Seed: o.seed},

@@ -44,15 +44,16 @@ type meter struct {
 	reloads    *prometheus.CounterVec
 	reloadOK   prometheus.Gauge
 	reloadedAt prometheus.Gauge
-	logDropped prometheus.Counter
 
 	standing standing
 
-	// What is read off other rooms at each scrape. Set before handler is called;
+	// What is read off other rooms at each scrape. Set before the first;
 	// nil: there is nothing to read. They must be safe for concurrent use.
 	servers      iter.Seq2[string, bool]      // the origins' servers, and whether requests are sent to them
 	connections  func() int                   // of visitors, open now
 	certificates iter.Seq2[string, time.Time] // hosts of the certificates that are served, and when they expire
+	accessLost   func() uint64                // lines of the access log that were dropped
+	logLost      func() uint64                // lines of the other log that were dropped
 }
 
 // family is what is told of a metric: its name without "refract_".
@@ -124,7 +125,6 @@ func newMeter() *meter {
 	m.unserved = m.counters("unserved_total", "Connections and requests of visitors that were refused or given up before the proxy had them.", "reason")
 	m.issuances = m.counters("tls_issuances_total", "Certificates asked of the CA: success or failure.", "result")
 	m.refusals = m.counters("ingest_refused_total", "Ingest requests refused.", "reason")
-	m.logDropped = m.counter("access_log_dropped_total", "Access log lines dropped because their reader is too slow.")
 	m.standing = m.newStanding()
 
 	// Those whose values are few exist from the start: a rate needs a first value.

@@ -17,6 +17,8 @@ import (
 	dto "github.com/prometheus/client_model/go"
 	"github.com/prometheus/common/expfmt"
 	"github.com/prometheus/common/model"
+
+	"github.com/seed14307185/refract/console"
 )
 
 // TestMetrics lets refract serve go through whatever is counted, and compares
@@ -121,12 +123,18 @@ func TestMetricsOfOtherRooms(t *testing.T) {
 	e.meter.servers = maps.All(map[string]bool{"http://10.0.0.1:80": true, "unix:/run/app": false})
 	e.meter.connections = func() int { return 7 }
 	e.meter.certificates = maps.All(map[string]time.Time{"shop.example.com": time.Unix(1800000000, 0)})
+	e.meter.accessLost, e.meter.logLost = func() uint64 { return 8 }, func() uint64 { return 9 }
+	e.turn(true, bySignal, console.Change{})
 	w := httptest.NewRecorder()
 	e.admin.Metrics.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/metrics", nil))
 	for _, line := range []string{
 		`refract_upstream_healthy{server="http://10.0.0.1:80"} 1`,
 		`refract_upstream_healthy{server="unix:/run/app"} 0`,
 		`refract_open_connections 7`,
+		`refract_access_log_dropped_total 8`,
+		`refract_log_dropped_total 9`,
+		`refract_off{by="signal"} 1`,
+		`refract_off{by="kill-file"} 0`,
 		`refract_tls_certs_not_after{host="shop.example.com"} 1.8e+09`,
 	} {
 		if !strings.Contains(w.Body.String(), "\n"+line+"\n") {

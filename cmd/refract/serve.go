@@ -42,37 +42,40 @@ func newServeCommand(now func() time.Time) *cobra.Command {
 			out := newLogWriter(cmd.ErrOrStderr())
 			defer out.close()
 			log := slog.New(slog.NewJSONHandler(out, nil))
-			return serve(cmd.Context(), dir, now, log, cmd.OutOrStdout(), nil)
+			return serve(cmd.Context(), dir, now, outputs{log: log, logLost: out.lost, access: cmd.OutOrStdout()}, nil)
 		},
 	}
 	cmd.Flags().StringVar(&dir, "site", "site", "the site directory")
 	return cmd
 }
 
+// outputs are where a process writes to.
+type outputs struct {
+	log     *slog.Logger
+	logLost func() uint64 // lines of the log that were dropped; nil: none are
+	access  io.Writer     // lines of the access log
+}
+
 // serve runs an edge until it is told to end. ready, if not nil, is called
 // with the addresses once both listeners are open.
-func serve(ctx context.Context, dir string, now func() time.Time, log *slog.Logger, accessOut io.Writer, ready func(listen, admin net.Addr)) error {
+func serve(ctx context.Context, dir string, now func() time.Time, out outputs, ready func(listen, admin net.Addr)) error {
 	inherited, err := inheritedSockets()
 	if err != nil {
 		return err
 	}
-	e, err := newEdge(ctx, dir, now, log, len(inherited) > 0)
+	e, err := newEdge(ctx, dir, now, out.log, len(inherited) > 0)
 	if err != nil {
 		return err
 	}
-	access := newAccessLog(accessOut, func() *rules.Edge { return &e.live.Load().Edge }, e.meter.logDropped)
+	access := newAccessLog(out.access, func() *rules.Edge { return &e.live.Load().Edge })
+	e.meter.accessLost, e.meter.logLost = access.out.lost, out.logLost
 	count := e.proxy.Done
 	e.proxy.Done = func(x *proxy.Exchange) {
 		count(x)
 		access.write(x)
 	}
 	err = e.listenAndServe(ctx, inherited, ready)
-	flushed := make(chan struct{})
-	go func() {
-		access.out.close()
-		close(flushed)
-	}()
-	waitFor(flushed, flushDeadline)
+	access.out.close()
 	return errors.Join(err, e.shut())
 }
 

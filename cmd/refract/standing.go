@@ -2,6 +2,7 @@ package main
 
 import (
 	"math"
+	"slices"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -15,6 +16,7 @@ type standing struct {
 	info, state, guardrail, limit, srm, exposed, flips *prometheus.Desc
 	storeUp, events, exposures, dropped                *prometheus.Desc
 	servers, connections, certificates                 *prometheus.Desc
+	off, accessLost, logLost                           *prometheus.Desc
 }
 
 func (m *meter) newStanding() standing {
@@ -39,6 +41,10 @@ func (m *meter) newStanding() standing {
 		servers:      desc("gauge", "upstream_healthy", "1 if requests are sent to the origin's server.", "server"),
 		connections:  desc("gauge", "open_connections", "Connections of visitors that are open."),
 		certificates: desc("gauge", "tls_certs_not_after", "When the certificate that is served expires, Unix time in seconds.", "host"),
+
+		off:        desc("gauge", "off", "1 while every rule is kept from being served by that: kill-file, signal or api.", "by"),
+		accessLost: desc("counter", "access_log_dropped_total", "Access log lines dropped because their reader is too slow."),
+		logLost:    desc("counter", "log_dropped_total", "Lines of the log on standard error dropped because their reader is too slow."),
 	}
 }
 
@@ -52,7 +58,7 @@ type standingCollector struct {
 func (c standingCollector) Describe(ch chan<- *prometheus.Desc) {
 	s := &c.m.standing
 	for _, d := range []*prometheus.Desc{s.info, s.state, s.guardrail, s.limit, s.srm, s.exposed, s.flips,
-		s.storeUp, s.events, s.exposures, s.dropped, s.servers, s.connections, s.certificates} {
+		s.storeUp, s.events, s.exposures, s.dropped, s.servers, s.connections, s.certificates, s.off, s.accessLost, s.logLost} {
 		ch <- d
 	}
 }
@@ -73,6 +79,12 @@ func (c standingCollector) Collect(ch chan<- prometheus.Metric) {
 	out.count(s.exposures, n.Exposures)
 	out.count(s.dropped, n.Dropped, "queue")
 
+	c.collectOff(out)
+	for desc, lost := range map[*prometheus.Desc]func() uint64{s.accessLost: c.m.accessLost, s.logLost: c.m.logLost} {
+		if lost != nil {
+			out.count(desc, lost())
+		}
+	}
 	if c.m.servers != nil {
 		for server, healthy := range c.m.servers {
 			out.gauge(s.servers, truth(healthy), server)
@@ -85,6 +97,13 @@ func (c standingCollector) Collect(ch chan<- prometheus.Metric) {
 		for host, notAfter := range c.m.certificates {
 			out.gauge(s.certificates, float64(notAfter.Unix()), host)
 		}
+	}
+}
+
+func (c standingCollector) collectOff(out sink) {
+	on := c.e.switches.list()
+	for _, by := range [...]string{byKillFile, bySignal, byAPI} {
+		out.gauge(c.m.standing.off, truth(slices.ContainsFunc(on, func(s console.Switch) bool { return s.Rule == "" && s.By == by })), by)
 	}
 }
 
