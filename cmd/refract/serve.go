@@ -59,6 +59,8 @@ type outputs struct {
 // serve runs an edge until it is told to end. ready, if not nil, is called
 // with the addresses once both listeners are open.
 func serve(ctx context.Context, dir string, now func() time.Time, out outputs, ready func(listen, admin net.Addr)) error {
+	orders, release := takeOrders()
+	defer release()
 	inherited, err := inheritedSockets()
 	if err != nil {
 		return err
@@ -74,14 +76,14 @@ func serve(ctx context.Context, dir string, now func() time.Time, out outputs, r
 		count(x)
 		access.write(x)
 	}
-	err = e.listenAndServe(ctx, inherited, ready)
+	err = e.listenAndServe(ctx, inherited, orders, ready)
 	access.out.close()
 	return errors.Join(err, e.shut())
 }
 
 // listenAndServe opens the listeners, serves until ctx ends or a signal asks
 // for it, and drains.
-func (e *edge) listenAndServe(ctx context.Context, inherited sockets, ready func(listen, admin net.Addr)) error {
+func (e *edge) listenAndServe(ctx context.Context, inherited sockets, orders <-chan os.Signal, ready func(listen, admin net.Addr)) error {
 	open, err := openListeners(&e.started, inherited)
 	if err != nil {
 		return err
@@ -91,7 +93,7 @@ func (e *edge) listenAndServe(ctx context.Context, inherited sockets, ready func
 		ErrorLog: slog.NewLogLogger(e.log.Handler(), slog.LevelDebug),
 	}
 	// Before anyone is told that it serves: who reads that may signal at once.
-	stop, now, unheed := e.heed()
+	stop, now, unheed := e.heed(orders)
 	defer unheed()
 	failed := make(chan error, 2)
 	var accepting sync.WaitGroup
@@ -119,38 +121,62 @@ func (e *edge) listenAndServe(ctx context.Context, inherited sockets, ready func
 	return e.drain(stopAccepting, back, len(inherited) > 0, now)
 }
 
-// heed does what signals ask for. stop is closed by the first SIGTERM or
-// SIGINT, now by the second. After unheed, signals do what they do by
-// themselves.
-func (e *edge) heed() (stop, now <-chan struct{}, unheed func()) {
+// takeOrders takes the signals that ask for something else than the end, which
+// would end the process otherwise. It is called before anything that takes time:
+// a service manager may send them to a process that it has just started. A start
+// may still be ended by SIGTERM, as long as there is nothing to drain.
+func takeOrders() (orders <-chan os.Signal, release func()) {
 	signal.Ignore(syscall.SIGPIPE) // who read the log may go: the pages go on
-	signals := make(chan os.Signal, 16)
-	signal.Notify(signals, syscall.SIGHUP, syscall.SIGTERM, syscall.SIGINT, syscall.SIGUSR1, syscall.SIGUSR2)
-	first, second := make(chan struct{}), make(chan struct{})
+	c := make(chan os.Signal, 16)
+	signal.Notify(c, syscall.SIGHUP, syscall.SIGUSR1, syscall.SIGUSR2)
+	return c, func() { signal.Stop(c) }
+}
+
+// heed does what signals ask for: at once what was asked before. stop is closed
+// by the first SIGTERM or SIGINT, now by the second. After unheed, these do what
+// they do by themselves, and orders are left alone.
+func (e *edge) heed(orders <-chan os.Signal) (stop, now <-chan struct{}, unheed func()) {
+	ends := make(chan os.Signal, 2)
+	signal.Notify(ends, syscall.SIGTERM, syscall.SIGINT)
+	obey := func(s os.Signal) {
+		if s != syscall.SIGHUP {
+			e.turn(s == syscall.SIGUSR1, bySignal, console.Change{})
+			return
+		}
+		select {
+		case e.hangups <- struct{}{}:
+		default: // one that has not begun yet will do
+		}
+	}
+	for waiting := true; waiting; {
+		select {
+		case s := <-orders:
+			obey(s)
+		default:
+			waiting = false
+		}
+	}
+	first, second, over := make(chan struct{}), make(chan struct{}), make(chan struct{})
 	go func() {
-		ends := 0
-		for s := range signals {
-			switch s {
-			case syscall.SIGHUP:
-				select {
-				case e.hangups <- struct{}{}:
-				default: // one that has not begun yet will do
-				}
-			case syscall.SIGUSR1, syscall.SIGUSR2:
-				e.turn(s == syscall.SIGUSR1, bySignal, console.Change{})
-			default:
-				switch ends++; ends {
+		for n := 0; ; {
+			select {
+			case s := <-orders:
+				obey(s)
+			case <-ends:
+				switch n++; n {
 				case 1:
 					close(first)
 				case 2:
 					close(second)
 				}
+			case <-over:
+				return
 			}
 		}
 	}()
 	return first, second, func() {
-		signal.Stop(signals)
-		close(signals)
+		signal.Stop(ends)
+		close(over)
 	}
 }
 

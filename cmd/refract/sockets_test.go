@@ -172,6 +172,37 @@ func TestRestartUnderLoad(t *testing.T) {
 	r.stop()
 }
 
+// What is asked of a process by signals while it starts is done when it serves.
+func TestSignalsWhileStarting(t *testing.T) {
+	dir := newSite(t, "../../testdata/sites/loop", newApp(t).URL)
+	m := newManaged(t, dir, "listen")
+	before := m.launch()
+	before.await()
+	r := m.launch()
+	eventually(t, "the new one waits for the store", func() bool { return strings.Contains(r.stderr(), "waiting for the process before this one") })
+	editFile(t, filepath.Join(dir, "site/rules", reportsRule+".yaml"), func(s string) string { return s + "priority: 7\n" })
+	r.signal(syscall.SIGHUP)
+	r.signal(syscall.SIGUSR1)
+	before.stop()
+	r.await()
+	if s := r.status(); !s.Off || len(s.Switches) != 1 || s.Switches[0].By != bySignal {
+		t.Errorf("it is off: %v, by %+v", s.Off, s.Switches)
+	}
+	eventually(t, "it has reloaded", func() bool { return strings.Contains(r.stderr(), `"msg":"reloaded"`) })
+	r.stop()
+
+	// There is nothing to drain yet: the end is the end.
+	before = m.launch()
+	before.await()
+	r = m.launch()
+	eventually(t, "the new one waits for the store", func() bool { return strings.Contains(r.stderr(), "waiting for the process before this one") })
+	r.signal(syscall.SIGTERM)
+	if err := <-r.ended; err == nil {
+		t.Error("a process that was ended while it started tells of success")
+	}
+	before.stop()
+}
+
 func TestSocketNames(t *testing.T) {
 	dir := newSite(t, "../../testdata/sites/loop", newApp(t).URL)
 	m := newManaged(t, dir, "admin", "listen")
