@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/seed14307185/refract/events"
 	"github.com/seed14307185/refract/proxy/origin"
@@ -81,6 +82,7 @@ func listen(t testing.TB, serve func(net.Conn, *bufio.Reader)) string {
 			}
 			go func() {
 				defer conn.Close()
+				_ = conn.SetDeadline(time.Now().Add(patience))
 				serve(conn, bufio.NewReader(conn))
 			}()
 		}

@@ -1,15 +1,11 @@
 package proxy
 
 import (
-	"bufio"
-	"bytes"
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"net/http"
 	"net/http/httptest"
-	"net/netip"
 	"net/url"
 	"strings"
 	"sync"
@@ -275,29 +271,6 @@ func TestTransparent(t *testing.T) {
 	}
 }
 
-func TestTrustedProxies(t *testing.T) {
-	var got http.Header
-	edge, _, p := front(t, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { got = r.Header.Clone() }))
-	said := []string{"X-Forwarded-For", "6.6.6.6", "X-Forwarded-Proto", "https", "X-Forwarded-Host", "shop.example", "Forwarded", "for=6.6.6.6"}
-	ask := func(want ...string) {
-		t.Helper()
-		do(t, "GET", edge+"/", said...)
-		for i, name := range []string{"X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host", "Forwarded"} {
-			if v := strings.Join(got[name], "; "); v != want[i] {
-				t.Errorf("%s: %q, want %q", name, v, want[i])
-			}
-		}
-	}
-	host := strings.TrimPrefix(edge, "http://")
-	ask("127.0.0.1", "http", host, "")
-	set := *p.Current()
-	p.Current = func() *rules.Set { return &set }
-	set.Edge.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}
-	ask("127.0.0.1", "http", host, "")
-	set.Edge.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
-	ask("6.6.6.6, 127.0.0.1", "https", "shop.example", "for=6.6.6.6; for=127.0.0.1;proto=http")
-}
-
 func TestTouchedPageIsPrivateForEveryone(t *testing.T) {
 	edge, _, _ := front(t, pageWith(cardPage, "Cache-Control", "public, max-age=60, no-store", "ETag", `"a"`, "Surrogate-Control", "max-age=9"))
 	resp, body := do(t, "GET", edge+"/projects/7", "Cookie", "user=stranger")
@@ -354,181 +327,6 @@ func TestConditionalAndRangeRequestsOfTreatedPages(t *testing.T) {
 	}
 }
 
-func TestFirstPartyID(t *testing.T) {
-	edge, s, _ := front(t, pageWith(cardPage))
-	cookie := func(resp *http.Response) string {
-		for _, c := range resp.Cookies() {
-			if c.Name == FirstPartyCookie {
-				if !c.Secure || !c.HttpOnly || c.Path != "/" || c.SameSite != http.SameSiteLaxMode || c.Domain != "" {
-					t.Errorf("the cookie is %s", c)
-				}
-				return c.Value
-			}
-		}
-		return ""
-	}
-	resp, _ := do(t, "GET", edge+"/")
-	id := cookie(resp)
-	if len(id) != 22 {
-		t.Fatalf("the id is %q", id)
-	}
-	for name, header := range map[string][]string{
-		"who has one":         {"Cookie", FirstPartyCookie + "=" + id},
-		"who has another id":  {"Cookie", "user=ann"},
-		"who opted out":       {"Sec-GPC", "1"},
-		"a crawler":           {"User-Agent", "bingbot"},
-		"what is not a visit": {"X-Method", "POST"},
-	} {
-		method := "GET"
-		if header[0] == "X-Method" {
-			method = header[1]
-		}
-		if resp, _ := do(t, method, edge+"/", header...); cookie(resp) != "" {
-			t.Errorf("%s gets an id", name)
-		}
-	}
-	// One browser, two ids: they are one person.
-	do(t, "GET", edge+"/", "Cookie", FirstPartyCookie+"="+id+"; user=ann")
-	if len(s.events) != 1 || s.events[0].Kind != events.Alias || s.events[0].Visitor != "ann" || s.events[0].Anonymous != id {
-		t.Fatalf("events: %+v", s.events)
-	}
-	s.merged[id] = "ann"
-	do(t, "GET", edge+"/", "Cookie", FirstPartyCookie+"="+id+"; user=ann")
-	if len(s.events) != 1 {
-		t.Errorf("what is known is told again: %+v", s.events[1:])
-	}
-
-	for _, header := range [][]string{
-		{"Cache-Control", "public, max-age=60"}, {"Expires", "Mon, 23 Nov 2037 00:00:00 GMT"},
-		{"Last-Modified", "Mon, 23 Nov 2026 00:00:00 GMT"}, {"Cache-Control", "no-cache", "CDN-Cache-Control", "max-age=600"},
-	} {
-		edge, _, _ = front(t, pageWith(cardPage, header...))
-		if resp, _ := do(t, "GET", edge+"/cached"); cookie(resp) != "" {
-			t.Errorf("%v: a page that shared caches store carries a visitor's cookie", header)
-		}
-		if resp, _ := do(t, "GET", edge+"/projects/7"); cookie(resp) == "" {
-			t.Errorf("%v: a page that is made private carries none", header)
-		}
-	}
-	// Nobody's id is taken for the browser's, to be merged with another's.
-	edge, s, _ = front(t, pageWith(cardPage))
-	do(t, "GET", edge+"/projects/7", "Cookie", FirstPartyCookie+"=alice; user=mallory")
-	if len(s.events) != 0 {
-		t.Errorf("events: %+v", s.events)
-	}
-}
-
-func TestObservedEvents(t *testing.T) {
-	edge, s, _ := front(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Query().Get("fail") != "" {
-			w.WriteHeader(http.StatusBadRequest)
-		}
-	}))
-	do(t, "POST", edge+"/reports/r%20one/export?format=csv", "Cookie", "user=%22ann%22; team=t1")
-	do(t, "POST", edge+"/projects?fail=1", "Cookie", "user=ann")
-	do(t, "POST", edge+"/projects") // nobody
-	if len(s.events) != 1 {
-		t.Fatalf("events: %+v", s.events)
-	}
-	e := s.events[0]
-	if e.Name != "Report Exported" || e.Visitor != "ann" || e.Account != "t1" || e.Properties["report"] != "r one" || e.Properties["format"] != "csv" || !e.Time.Equal(day) {
-		t.Errorf("event %+v", e)
-	}
-}
-
-func TestOriginDown(t *testing.T) {
-	edge, s, p := front(t, http.NotFoundHandler())
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var log bytes.Buffer
-	p.Log = slog.New(slog.NewTextHandler(&log, nil))
-	p.Origin = &url.URL{Scheme: "http", Host: l.Addr().String()}
-	l.Close()
-	resp, body := do(t, "GET", edge+"/projects/7", "Cookie", "user=ann")
-	if resp.StatusCode != http.StatusBadGateway || !strings.Contains(body, "does not answer") {
-		t.Errorf("%d %q", resp.StatusCode, body)
-	}
-	if !strings.Contains(log.String(), p.Origin.Host) || s.exchanges[0].OriginError == nil || s.exchanges[0].ClientGone {
-		t.Errorf("the log says %q", log.String())
-	}
-}
-
-// TestOriginBreaksOff: what is truncated must look truncated, and is no
-// exposure.
-func TestOriginBreaksOff(t *testing.T) {
-	edge, s, p := front(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Content-Type", "text/html")
-		io.WriteString(w, cardPage)
-		http.NewResponseController(w).Flush()
-		panic(http.ErrAbortHandler)
-	}))
-	v := s.member(p, "invite-teammate", rules.Treatment)
-	conn, err := net.Dial("tcp", strings.TrimPrefix(edge, "http://"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	fmt.Fprintf(conn, "GET /projects/7 HTTP/1.1\r\nHost: x\r\nCookie: user=%s\r\n\r\n", v)
-	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := io.ReadAll(resp.Body); err == nil {
-		t.Error("the page ends as if it were whole")
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if len(s.exposures) != 0 {
-		t.Errorf("exposures: %+v", s.exposures)
-	}
-}
-
-func TestPanicInALookupServesThePage(t *testing.T) {
-	edge, s, p := front(t, pageWith(cardPage))
-	p.Lookup = func(segments.Unit) (segments.Unit, segments.Record) { panic("out of order") }
-	_, body := do(t, "GET", edge+"/projects/7", "Cookie", "user=ann")
-	if body != cardPage || s.exchanges[0].Passthrough != ReasonInternal {
-		t.Errorf("%q, reason %q", body, s.exchanges[0].Passthrough)
-	}
-}
-
-func TestUpgrade(t *testing.T) {
-	edge, seen, _ := front(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		conn, rw, err := http.NewResponseController(w).Hijack()
-		if err != nil {
-			t.Error(err)
-			return
-		}
-		defer conn.Close()
-		fmt.Fprint(rw, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
-		rw.Flush()
-		io.Copy(conn, rw)
-	}))
-	conn, err := net.Dial("tcp", strings.TrimPrefix(edge, "http://"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	fmt.Fprint(conn, "GET /projects/7 HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
-	br := bufio.NewReader(conn)
-	resp, err := http.ReadResponse(br, nil)
-	if err != nil || resp.StatusCode != http.StatusSwitchingProtocols {
-		t.Fatalf("%v %v", resp, err)
-	}
-	fmt.Fprint(conn, "echo")
-	b := make([]byte, 4)
-	if _, err := io.ReadFull(br, b); err != nil || string(b) != "echo" {
-		t.Errorf("%q, %v", b, err)
-	}
-	conn.Close()
-	seen.wait()
-	if x := seen.exchanges[0]; x.Status != http.StatusSwitchingProtocols || x.OriginError != nil {
-		t.Errorf("status %d, %v", x.Status, x.OriginError)
-	}
-}
-
 func TestRefusedMethodsAndLoops(t *testing.T) {
 	asked := false
 	edge, _, _ := front(t, http.HandlerFunc(func(http.ResponseWriter, *http.Request) { asked = true }))
@@ -540,75 +338,5 @@ func TestRefusedMethodsAndLoops(t *testing.T) {
 	}
 	if asked {
 		t.Error("the origin was asked")
-	}
-}
-
-func TestTraitsOfTheResponse(t *testing.T) {
-	traits := "role=admin, plan=\"trial\""
-	edge, s, p := front(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("X-Refract-Traits", traits)
-	}))
-	set := *p.Current()
-	set.Edge.Identity.Traits = []rules.IdentitySource{{Kind: "header", Name: "X-Refract-Traits"}}
-	p.Current = func() *rules.Set { return &set }
-	for range 3 {
-		if resp, _ := do(t, "GET", edge+"/", "Cookie", "user=ann"); resp.Header.Get("X-Refract-Traits") != "" {
-			t.Error("the visitor sees the traits")
-		}
-	}
-	traits = `{"plan": "pro", "seats": 5}`
-	do(t, "GET", edge+"/", "Cookie", "user=ann")
-	if len(s.events) != 2 || fmt.Sprint(s.events[0].Traits) != "map[plan:trial role:admin]" || fmt.Sprint(s.events[1].Traits) != "map[plan:pro seats:5]" {
-		t.Errorf("events: %+v", s.events)
-	}
-}
-
-func TestBrokenRequestBodyIsTheClientsDoing(t *testing.T) {
-	edge, s, _ := front(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.Copy(io.Discard, r.Body) }))
-	conn, err := net.Dial("tcp", strings.TrimPrefix(edge, "http://"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	fmt.Fprint(conn, "POST /setup/abandon HTTP/1.1\r\nHost: x\r\nCookie: user=eve\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\nnonsense\r\n")
-	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
-	if err != nil || resp.StatusCode != http.StatusBadRequest {
-		t.Fatalf("%v %v", resp, err)
-	}
-	io.Copy(io.Discard, conn) // until the handler is done
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if len(s.events) != 0 || !s.exchanges[0].ClientGone {
-		t.Errorf("events %+v, client gone: %v", s.events, s.exchanges[0].ClientGone)
-	}
-}
-
-func TestPanicInAResponseServesThePage(t *testing.T) {
-	edge, s, p := front(t, pageWith(cardPage, "X-Refract-Traits", "plan=trial", "ETag", `"a"`))
-	set := *p.Current()
-	set.Edge.Identity.Traits = []rules.IdentitySource{{Kind: "header", Name: "X-Refract-Traits"}}
-	p.Current = func() *rules.Set { return &set }
-	v := s.member(p, "invite-teammate", rules.Treatment)
-	p.Observe = func(*events.Event) { panic("out of order") }
-	resp, body := do(t, "GET", edge+"/projects/7", "Cookie", "user="+v)
-	if body != cardPage || resp.Header.Get("ETag") != `"a"` || s.exchanges[0].Passthrough != ReasonInternal {
-		t.Errorf("%q, %v, reason %q", body, resp.Header, s.exchanges[0].Passthrough)
-	}
-}
-
-func TestOnlyWebSocketsAreUpgraded(t *testing.T) {
-	var got http.Header
-	edge, _, _ := front(t, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { got = r.Header.Clone() }))
-	conn, err := net.Dial("tcp", strings.TrimPrefix(edge, "http://"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	fmt.Fprint(conn, "GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n\r\n")
-	if resp, err := http.ReadResponse(bufio.NewReader(conn), nil); err != nil || resp.StatusCode != http.StatusOK {
-		t.Fatalf("%v %v", resp, err)
-	}
-	if got.Get("Upgrade") != "" || got.Get("Http2-Settings") != "" {
-		t.Errorf("the origin is asked for %v", got)
 	}
 }

@@ -10,7 +10,11 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 )
+
+// patience is how long a test waits for bytes before it fails.
+const patience = 30 * time.Second
 
 // dial opens a connection to a server of a test, for what no client sends.
 func dial(t testing.TB, edge string) (*net.TCPConn, *bufio.Reader) {
@@ -20,6 +24,7 @@ func dial(t testing.TB, edge string) (*net.TCPConn, *bufio.Reader) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { conn.Close() })
+	_ = conn.SetDeadline(time.Now().Add(patience))
 	return conn.(*net.TCPConn), bufio.NewReader(conn)
 }
 
@@ -119,4 +124,56 @@ func TestTunnelEndsWithItsContext(t *testing.T) {
 	io.ReadAll(r)
 	<-gone
 	s.wait()
+}
+
+func TestUpgrade(t *testing.T) {
+	edge, seen, _ := front(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		conn, rw, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer conn.Close()
+		fmt.Fprint(rw, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
+		rw.Flush()
+		io.Copy(conn, rw)
+	}))
+	conn, err := net.Dial("tcp", strings.TrimPrefix(edge, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	fmt.Fprint(conn, "GET /projects/7 HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
+	br := bufio.NewReader(conn)
+	resp, err := http.ReadResponse(br, nil)
+	if err != nil || resp.StatusCode != http.StatusSwitchingProtocols {
+		t.Fatalf("%v %v", resp, err)
+	}
+	fmt.Fprint(conn, "echo")
+	b := make([]byte, 4)
+	if _, err := io.ReadFull(br, b); err != nil || string(b) != "echo" {
+		t.Errorf("%q, %v", b, err)
+	}
+	conn.Close()
+	seen.wait()
+	if x := seen.exchanges[0]; x.Status != http.StatusSwitchingProtocols || x.OriginError != nil {
+		t.Errorf("status %d, %v", x.Status, x.OriginError)
+	}
+}
+
+func TestOnlyWebSocketsAreUpgraded(t *testing.T) {
+	var got http.Header
+	edge, _, _ := front(t, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { got = r.Header.Clone() }))
+	conn, err := net.Dial("tcp", strings.TrimPrefix(edge, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	fmt.Fprint(conn, "GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n\r\n")
+	if resp, err := http.ReadResponse(bufio.NewReader(conn), nil); err != nil || resp.StatusCode != http.StatusOK {
+		t.Fatalf("%v %v", resp, err)
+	}
+	if got.Get("Upgrade") != "" || got.Get("Http2-Settings") != "" {
+		t.Errorf("the origin is asked for %v", got)
+	}
 }
