@@ -229,6 +229,7 @@ func (p *Proxy) originFailed(w *writer, x *Exchange, out *http.Request, err erro
 		x.ClientGone = true
 		status = 499 // nobody reads it; for the log, as nginx has it
 	case status == http.StatusMisdirectedRequest:
+		x.OriginError = nil // none was asked
 		http.Error(w, "this host or path is not served here", status)
 		return
 	case status < http.StatusInternalServerError:

@@ -1,12 +1,9 @@
 package main
 
 import (
-	"errors"
 	"fmt"
-	"io"
 	"iter"
 	"net/http"
-	"strconv"
 	"strings"
 	"sync/atomic"
 
@@ -19,26 +16,9 @@ type origins struct {
 	live atomic.Pointer[origin.Transport]
 }
 
-// RoundTrip implements http.RoundTripper. It answers itself what no origin is
-// for: 421, RFC 9110, section 15.5.20.
+// RoundTrip implements http.RoundTripper.
 func (o *origins) RoundTrip(r *http.Request) (*http.Response, error) {
-	resp, err := o.live.Load().RoundTrip(r)
-	if errors.Is(err, origin.ErrNoOrigin) {
-		return misdirected(r), nil
-	}
-	return resp, err
-}
-
-func misdirected(r *http.Request) *http.Response {
-	const text = "no origin is configured for this host and path\n"
-	return &http.Response{
-		Status: "421 Misdirected Request", StatusCode: http.StatusMisdirectedRequest, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
-		Header: http.Header{
-			"Content-Type": {"text/plain; charset=utf-8"}, "Content-Length": {strconv.Itoa(len(text))},
-			"Cache-Control": {"no-store"}, "X-Content-Type-Options": {"nosniff"},
-		},
-		Body: io.NopCloser(strings.NewReader(text)), ContentLength: int64(len(text)), Request: r,
-	}
+	return o.live.Load().RoundTrip(r)
 }
 
 // next returns what carries requests to a set's origins. It is not used before

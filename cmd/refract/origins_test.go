@@ -203,6 +203,8 @@ func TestOriginRoutes(t *testing.T) {
 		}
 	}
 
+	r.metric("refract_origin_errors_total 0")
+
 	// Another server's certificate is not trusted, and that is no part of the revision.
 	acmetest.WriteCertificate(t, dir, "example.com")
 	if err := os.Rename(filepath.Join(dir, "cert.pem"), filepath.Join(dir, "ca.pem")); err != nil {
