@@ -191,7 +191,9 @@ func (e *edge) use(ctx context.Context, set *rules.Set) error {
 		err = e.useCertificates(set)
 	}
 	if err == nil {
-		err = e.store.Use(ctx, set, e.publish)
+		if err = e.store.Use(ctx, set, e.publish); err != nil && e.front != nil {
+			err = errors.Join(err, e.useCertificates(e.set()))
+		}
 	}
 	if err != nil {
 		carrier.Close()

@@ -5,13 +5,16 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -21,6 +24,7 @@ import (
 	"golang.org/x/net/websocket"
 
 	"github.com/seed14307185/refract/certs/acmetest"
+	"github.com/seed14307185/refract/store"
 )
 
 // shop is the host of the tests over TLS.
@@ -253,4 +257,48 @@ func TestTLSWithoutRedirect(t *testing.T) {
 		udp.Close()
 	}
 	r.stop()
+}
+
+// A reload that the store refuses leaves the certificates as they were.
+func TestRefusedReloadKeepsCertificates(t *testing.T) {
+	dir := newSite(t, "../../testdata/sites/loop", "http://127.0.0.1:1")
+	const other = "other.example.com"
+	name := shop
+	for _, name := range []string{shop, other} {
+		if err := os.Mkdir(filepath.Join(dir, name), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		writeCertificate(t, filepath.Join(dir, name), name)
+	}
+	config := filepath.Join(dir, "site/refract.yaml")
+	entry := func(name string) string {
+		return fmt.Sprintf("\ntls: {listen: 127.0.0.1:0, redirect: false, certificates: [{file: ../%[1]s/cert.pem, key: ../%[1]s/key.pem}]}\n", name)
+	}
+	editFile(t, config, func(s string) string { return s + entry(name) })
+	e, err := newEdge(t.Context(), filepath.Join(dir, "site"), time.Now, slog.New(slog.DiscardHandler), false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	served := func() (names []string) {
+		for name := range e.expiries() {
+			names = append(names, name)
+		}
+		return names
+	}
+	if err := e.store.Close(); err != nil {
+		t.Fatal(err)
+	}
+	editFile(t, config, func(s string) string { return strings.Replace(s, entry(shop), entry(other), 1) })
+	if _, err := e.reload(t.Context(), nil); !errors.Is(err, store.ErrUnavailable) {
+		t.Errorf("a reload that the store can't take: %v", err)
+	}
+	if got := served(); !slices.Equal(got, []string{shop}) {
+		t.Errorf("the certificates served are those of %q", got)
+	}
+	e.close() // shut without the store, which is closed
+	e.background.Wait()
+	e.origins.live.Load().Close()
+	if err := e.certs.Close(); err != nil {
+		t.Error(err)
+	}
 }
