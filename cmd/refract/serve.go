@@ -39,6 +39,7 @@ func newServeCommand(now func() time.Time) *cobra.Command {
 			"socket activation are taken over. Access log lines go to standard output, everything else to standard error.",
 		Args: usage(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			keepHeapFloor()
 			out := newLogWriter(cmd.ErrOrStderr())
 			defer out.close()
 			log := slog.New(slog.NewJSONHandler(out, nil))
