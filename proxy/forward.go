@@ -17,6 +17,15 @@ import (
 // most that a changed page may have to be sent with its length.
 const copyBuffer = 64 << 10
 
+const (
+	// worthHandingOn is how much must be left of a body to be sent without a
+	// buffer.
+	worthHandingOn = 32 << 10
+	// serverBuffer is what Go's server holds of an answer: with so much it has
+	// written the header.
+	serverBuffer = 4 << 10
+)
+
 // forward has the origin answer a request.
 func (p *Proxy) forward(w *writer, x *Exchange) {
 	in := x.Request
@@ -102,6 +111,10 @@ func (p *Proxy) send(w *writer, x *Exchange, resp *http.Response) error {
 	}
 	var err error
 	for err == nil {
+		if x.body == nil && x.sent == nil && f.read >= serverBuffer && resp.ContentLength-f.read >= worthHandingOn && raw(body) {
+			err = f.handOn(body)
+			break
+		}
 		if waits != nil && waits() {
 			_ = f.settle() // take says so
 		}
@@ -138,6 +151,12 @@ func trail(h, trailers http.Header, announced bool) {
 func ready(body io.Reader) bool {
 	r, ok := body.(interface{ Ready() bool })
 	return body == http.NoBody || ok && r.Ready()
+}
+
+// raw says whether a body comes from a socket as it is.
+func raw(body io.Reader) bool {
+	r, ok := body.(interface{ Raw() bool })
+	return ok && r.Raw()
 }
 
 // flow is an answer on its way: what is to be written is gathered in a buffer
@@ -186,6 +205,18 @@ func (f *flow) write() {
 		_, f.err = f.w.Write(f.buf[f.from:f.to])
 	}
 	f.from = f.to
+}
+
+// handOn has the rest of a body sent by whoever can do that without a buffer.
+func (f *flow) handOn(body io.Reader) error {
+	if f.write(); f.err != nil {
+		return f.err
+	}
+	n, err := f.w.ReadFrom(body)
+	if f.read += n; err == nil {
+		err = io.EOF
+	}
+	return err
 }
 
 // settle has the visitor get all that there is.

@@ -37,7 +37,9 @@ type Proxy struct {
 	// is answered with that, one that says Timeout() with 504, any other with
 	// 502; one that has an Origin names the server. Of a response, the host of
 	// Request.URL is the server that answered, and where the body says Ready()
-	// a Read of it does not wait: others are taken to. The body of a 101 is an
+	// a Read of it does not wait: others are taken to. While it says Raw(), the
+	// visitor's server may have it by its ReadRaw, see package origin, instead
+	// of Read. The body of a 101 is an
 	// io.ReadWriteCloser, with CloseWrite if a tunnel's two sides may end one
 	// after the other.
 	Transport http.RoundTripper

@@ -61,6 +61,17 @@ func (w *writer) Write(b []byte) (int, error) {
 	return n, err
 }
 
+// ReadFrom hands on a body whose head was written.
+func (w *writer) ReadFrom(body io.Reader) (int64, error) {
+	to, ok := w.ResponseWriter.(io.ReaderFrom)
+	if !ok {
+		return io.Copy(struct{ io.Writer }{w}, body)
+	}
+	n, err := to.ReadFrom(body)
+	w.bytes += n
+	return n, err
+}
+
 // Unwrap is for http.ResponseController: flushing and upgrading.
 func (w *writer) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 

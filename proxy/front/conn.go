@@ -39,9 +39,8 @@ func (c *conn) writeBoth(first, p []byte) (int, error) {
 	if len(first) > 0 {
 		both = &net.Buffers{first, p}
 	}
-	start := time.Now()
+	w := c.writing()
 	for n := -len(first); ; {
-		c.arm(time.Now())
 		var m int
 		var err error
 		if both != nil {
@@ -52,21 +51,43 @@ func (c *conn) writeBoth(first, p []byte) (int, error) {
 			m, err = c.Conn.Write(p[n:])
 		}
 		n += m
-		if err == nil || !errors.Is(err, os.ErrDeadlineExceeded) {
-			return max(n, 0), err
-		}
-		now := time.Now()
-		if m > 0 {
-			start = now // it took something
-		}
-		if now.Sub(start) >= c.limits.Progress {
-			c.server.refused(ReasonProgress)
-			return max(n, 0), err
-		}
-		if c.expired(now) {
+		if err == nil || !w.goesOn(m, err) {
 			return max(n, 0), err
 		}
 	}
+}
+
+// writing is a write that may take several, each with a deadline.
+type writing struct {
+	c     *conn
+	since time.Time // when the peer took something, at the earliest
+}
+
+func (c *conn) writing() writing {
+	now := time.Now()
+	c.arm(now)
+	return writing{c, now}
+}
+
+// goesOn says whether a write that was cut short, after m bytes, is to be taken
+// up: if that was its deadline's doing, and the peer has not used up its time.
+func (w *writing) goesOn(m int, err error) bool {
+	if !errors.Is(err, os.ErrDeadlineExceeded) {
+		return false
+	}
+	now := time.Now()
+	if m > 0 {
+		w.since = now
+	}
+	switch {
+	case now.Sub(w.since) >= w.c.limits.Progress:
+		w.c.server.refused(ReasonProgress)
+		return false
+	case w.c.expired(now):
+		return false
+	}
+	w.c.arm(now)
+	return true
 }
 
 // arm sets a write deadline that is at least half of Limits.Progress away. It

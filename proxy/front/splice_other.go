@@ -1,0 +1,5 @@
+//go:build !linux
+
+package front
+
+func (*conn) splice(rawReader) (int64, bool, error) { return 0, false, nil }
