@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"cmp"
 	"errors"
 	"io"
 	"log/slog"
@@ -111,6 +112,12 @@ func (p *Proxy) send(w *writer, x *Exchange, resp *http.Response) error {
 	}
 	var err error
 	for err == nil {
+		if all, ok := body.(io.WriterTo); ok && x.body == nil && ready(body) {
+			f.write()
+			_, err = all.WriteTo(w) // it is in memory, and never waits
+			f.err, err = err, cmp.Or(err, io.EOF)
+			break
+		}
 		if x.body == nil && x.sent == nil && f.read >= serverBuffer && resp.ContentLength-f.read >= worthHandingOn && raw(body) {
 			err = f.handOn(body)
 			break

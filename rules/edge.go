@@ -27,6 +27,7 @@ type Edge struct {
 	Origins        []Origin       // at least one
 	ProxyProtocol  []netip.Prefix // peers that must begin with a PROXY header, version 1 or 2
 	Limits         Limits
+	PageCache      int64 // bytes of the origin's pages that are kept, 0: none; DefaultPageCache
 	AccessLog      AccessLog
 	Tracing        Tracing
 	ServerTiming   bool // Server-Timing with the edge's own share is added

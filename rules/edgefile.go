@@ -16,10 +16,11 @@ const (
 	DefaultAge       = 90 * 24 * time.Hour
 	DefaultBytes     = 20 << 30
 	DefaultDeadline  = 30 * time.Second
+	DefaultPageCache = 64 << 20
 )
 
 var edgeKeys = []string{"listen", "origin", "admin", "token", "trusted_proxies", "proxy_protocol", "tls", "limits", "data", "off", "watch",
-	"attribute", "sources", "identity", "events", "late", "retain", "access_log", "tracing", "server_timing", "shutdown"}
+	"attribute", "sources", "identity", "events", "late", "retain", "access_log", "tracing", "server_timing", "shutdown", "page_cache"}
 
 var attributeSyntax = syntax(`^data-[a-z0-9]+(-[a-z0-9]+)*$`)
 
@@ -27,9 +28,10 @@ var attributeSyntax = syntax(`^data-[a-z0-9]+(-[a-z0-9]+)*$`)
 func readEdge(v value) Edge {
 	e := Edge{
 		Listen: DefaultListen, Admin: DefaultAdmin, Data: DefaultData, Attribute: DefaultAttribute, Late: DefaultLate,
-		Identity: Identity{Visitor: []IdentitySource{{Kind: "first-party"}}},
-		Retain:   Retention{Age: DefaultAge, Bytes: DefaultBytes},
-		Limits:   defaultLimits(), AccessLog: defaultAccessLog(), Tracing: Tracing{Sample: DefaultTraceSample},
+		Identity:  Identity{Visitor: []IdentitySource{{Kind: "first-party"}}},
+		Retain:    Retention{Age: DefaultAge, Bytes: DefaultBytes},
+		PageCache: DefaultPageCache,
+		Limits:    defaultLimits(), AccessLog: defaultAccessLog(), Tracing: Tracing{Sample: DefaultTraceSample},
 		Shutdown: Shutdown{Deadline: DefaultDeadline},
 	}
 	f, ok := v.fields("a mapping with at least an origin", edgeKeys...)
@@ -46,6 +48,12 @@ func readEdge(v value) Edge {
 	e.TrustedProxies = readPrefixes(f.get("trusted_proxies"))
 	e.ProxyProtocol = readPrefixes(f.get("proxy_protocol"))
 	e.Limits.read(f.get("limits"))
+	cache := f.get("page_cache")
+	n, ok := parsed(cache, "a size", "", parseSize)
+	if ok && n != 0 && n < 1<<20 {
+		cache.refuse("0 turns it off", "page_cache must be at least 1MiB")
+	}
+	set(&e.PageCache)(n, ok)
 	e.AccessLog.read(f.get("access_log"))
 	e.Tracing.read(f.get("tracing"))
 	e.Shutdown.read(f.get("shutdown"))

@@ -18,6 +18,7 @@ import (
 	"github.com/seed14307185/refract/events"
 	"github.com/seed14307185/refract/events/segment"
 	"github.com/seed14307185/refract/proxy"
+	"github.com/seed14307185/refract/proxy/cache"
 	"github.com/seed14307185/refract/proxy/front"
 	"github.com/seed14307185/refract/rules"
 	"github.com/seed14307185/refract/store"
@@ -36,8 +37,9 @@ type edge struct {
 
 	front   *front.Server
 	origins origins
-	certs   *certs.Manager // nil: without TLS
-	tracing *tracing       // nil: no spans
+	pages   cache.Transport // before them
+	certs   *certs.Manager  // nil: without TLS
+	tracing *tracing        // nil: no spans
 
 	live    atomic.Pointer[rules.Set] // what requests are served under
 	flights flights
@@ -110,7 +112,7 @@ func newEdge(ctx context.Context, dir string, now func() time.Time, log *slog.Lo
 		return nil, errors.Join(err, e.shut())
 	}
 	e.proxy = &proxy.Proxy{
-		Transport: e.tracing.transport(&e.origins),
+		Transport: &e.pages,
 		Current:   e.live.Load,
 		Lookup:    e.store.Lookup,
 		Expose:    func(x *rules.Exposure) { e.store.Expose(*x) },
@@ -120,6 +122,7 @@ func newEdge(ctx context.Context, dir string, now func() time.Time, log *slog.Lo
 		Log:       log,
 		Done:      e.served,
 	}
+	e.pages.Next = e.tracing.transport(&e.origins)
 	e.front = e.newFront()
 	e.front.Use(frontSettings(&set.Edge))
 	e.meter.servers, e.meter.certificates = e.origins.servers(), e.expiries()
@@ -200,6 +203,7 @@ func (e *edge) use(ctx context.Context, set *rules.Set) error {
 		return err
 	}
 	e.origins.use(carrier)
+	e.pages.Use(set.Edge.PageCache, traitFields(&set.Edge)...)
 	if e.front != nil {
 		e.front.Use(frontSettings(&set.Edge))
 	}
@@ -211,6 +215,15 @@ func (e *edge) use(ctx context.Context, set *rules.Set) error {
 		e.log.Warn("site directory: " + strings.ReplaceAll(w.String(), "\n", " "))
 	}
 	return nil
+}
+
+// traitFields are the fields of responses that say who a visitor is: a page that
+// has one is not for another.
+func traitFields(e *rules.Edge) (names []string) {
+	for _, s := range e.Identity.Traits {
+		names = append(names, s.Name)
+	}
+	return names
 }
 
 // publish makes live what is loaded and neither stopped, switched off, expired

@@ -17,6 +17,7 @@ type standing struct {
 	storeUp, events, exposures, dropped                *prometheus.Desc
 	servers, connections, certificates                 *prometheus.Desc
 	off, accessLost, logLost                           *prometheus.Desc
+	pages, pageBytes, pageAnswers                      *prometheus.Desc
 }
 
 func (m *meter) newStanding() standing {
@@ -40,6 +41,9 @@ func (m *meter) newStanding() standing {
 
 		servers:      desc("gauge", "upstream_healthy", "1 if requests are sent to the origin's server.", "server"),
 		connections:  desc("gauge", "open_connections", "Connections of visitors that are open."),
+		pages:        desc("gauge", "page_cache_pages", "Pages of the origin that are kept."),
+		pageBytes:    desc("gauge", "page_cache_bytes", "Bytes that they take, about."),
+		pageAnswers:  desc("counter", "page_cache_revalidations_total", "What the origin said of a kept page that it was asked about: unchanged or changed.", "result"),
 		certificates: desc("gauge", "tls_certs_not_after", "When the certificate that is served expires, Unix time in seconds.", "host"),
 
 		off:        desc("gauge", "off", "1 while every rule is kept from being served by that: kill-file, signal or api.", "by"),
@@ -58,7 +62,8 @@ type standingCollector struct {
 func (c standingCollector) Describe(ch chan<- *prometheus.Desc) {
 	s := &c.m.standing
 	for _, d := range []*prometheus.Desc{s.info, s.state, s.guardrail, s.limit, s.srm, s.exposed, s.flips,
-		s.storeUp, s.events, s.exposures, s.dropped, s.servers, s.connections, s.certificates, s.off, s.accessLost, s.logLost} {
+		s.storeUp, s.events, s.exposures, s.dropped, s.pages, s.pageBytes, s.pageAnswers, s.servers, s.connections, s.certificates,
+		s.off, s.accessLost, s.logLost} {
 		ch <- d
 	}
 }
@@ -85,6 +90,12 @@ func (c standingCollector) Collect(ch chan<- prometheus.Metric) {
 			out.count(desc, lost())
 		}
 	}
+	kept := c.e.pages.State()
+	out.gauge(s.pages, float64(kept.Pages))
+	out.gauge(s.pageBytes, float64(kept.Bytes))
+	out.count(s.pageAnswers, kept.Unchanged, "unchanged")
+	out.count(s.pageAnswers, kept.Changed, "changed")
+
 	if c.m.servers != nil {
 		for server, healthy := range c.m.servers {
 			out.gauge(s.servers, truth(healthy), server)

@@ -268,7 +268,7 @@ func TestRefusedReloadKeepsCertificates(t *testing.T) {
 		if err := os.Mkdir(filepath.Join(dir, name), 0o755); err != nil {
 			t.Fatal(err)
 		}
-		writeCertificate(t, filepath.Join(dir, name), name)
+		acmetest.WriteCertificate(t, filepath.Join(dir, name), name)
 	}
 	config := filepath.Join(dir, "site/refract.yaml")
 	entry := func(name string) string {
