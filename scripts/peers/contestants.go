@@ -28,6 +28,7 @@ const (
 	titlePass    = "refract, no live rule"
 	titleSwap    = "refract, three regions"
 	titleNonce   = "refract, three regions, each page different near its top"
+	titleKept    = "refract, three regions, pages with an ETag"
 	titleNginx   = "nginx proxy_pass"
 	titleSub     = "nginx sub_filter"
 	titleReverse = "Go ReverseProxy"
@@ -100,7 +101,8 @@ func (l *bench) startOrigin() error {
 		etag off;
 		location = /seen { return 200 "seen"; }
 		location /nonce/ { sub_filter NONCE $request_id; sub_filter_once on; }
-	}`, addrs[0], l.Dir))
+		location /etag/ { alias %s/pages/; etag on; }
+	}`, addrs[0], l.Dir, l.Dir))
 	if err != nil {
 		return err
 	}
@@ -139,6 +141,7 @@ func (l *bench) start(ctx context.Context) ([]*contestant, *lab.Refract, error) 
 		{Process: pass.Process, title: titlePass},
 		{Process: swap.Process, title: titleSwap, swaps: true},
 		{Process: swap.Process, title: titleNonce, swaps: true, prefix: "/nonce"},
+		{Process: swap.Process, title: titleKept, swaps: true, prefix: "/etag"},
 	}
 	add := func(title string, swaps bool, addr string, argv ...string) error {
 		p, err := l.Start(strings.ReplaceAll(strings.ToLower(title), " ", "-"), addr, argv...)

@@ -115,6 +115,7 @@ func (l *bench) throughput(ctx context.Context, all []*contestant, rounds int, d
 		{titleSwap, titleWorkerd, "at most 0.15"},
 		{titleSwap, titleReplace, "at most 0.35"},
 		{titleNonce, titleSub, ""},
+		{titleKept, titleSub, ""},
 	} {
 		if medians[r.theirs] == nil { // left out
 			continue
