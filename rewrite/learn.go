@@ -41,6 +41,22 @@ func (r *Reader) Learn(memory *Memory, name, contentType string) {
 	}
 }
 
+// encodingOf is what metaEncoding says of the first bytes of a page, if they are
+// those of the learned one.
+func (l *lecture) encodingOf(head []byte) (encoding, bool) {
+	if p := l.page; p != nil && p.head == len(head) && p.head > 0 && bytes.Equal(head, p.page[:p.head]) {
+		return p.encoding, true
+	}
+	return encoding{}, false
+}
+
+// noteEncoding puts on record what metaEncoding said.
+func (l *lecture) noteEncoding(head []byte, e encoding) {
+	if l.made != nil && bytes.HasPrefix(l.made.page, head) {
+		l.made.head, l.made.encoding = len(head), e
+	}
+}
+
 // advance is the machine's, with the help of what was learned. The last held
 // bytes of buf are not for it.
 func (r *Reader) advance(held int) (next int, ev event) {

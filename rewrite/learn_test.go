@@ -143,3 +143,43 @@ func mutate(rnd *rand.Rand, page []byte) []byte {
 	}
 	return page
 }
+
+// TestLearnedCharset: what a page's head says of its charset holds for that head
+// alone.
+func TestLearnedCharset(t *testing.T) {
+	program, err := Compile(Plan{Surfaces: []Surface{{Name: "x", Operation: Inner, Replace: true, HTML: []byte("<b>für</b>")}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const rest = "<title>a</title><div data-surface=x>old</div><p>" + "rest of the page " + "</p>"
+	heads := []string{"<meta charset=utf-8>", "<meta charset=utf-8>", "<meta charset=big5>", "<meta charset=iso-8859-1>", "<meta charset=koi8-r>", "", "<meta charset=utf-16>",
+		"<meta charset=iso-2022-jp>", strings.Repeat("<!-- more than a prescan -->", 50) + "<meta charset=utf-8>"}
+	memory := NewMemory(1 << 20)
+	used := 0
+	for i := range 300 {
+		page := heads[rand.IntN(len(heads))] + rest
+		outcome := func(m *Memory) string {
+			r := program.NewReader(strings.NewReader(page), "text/html")
+			defer r.Close()
+			if m != nil {
+				r.Learn(m, fmt.Sprint(i%3), "text/html")
+			}
+			out, err := io.ReadAll(r)
+			if err != nil || r.Fault() != nil {
+				t.Fatal(err, r.Fault())
+			}
+			return fmt.Sprintf("%q %+v", out, r.Sightings())
+		}
+		for _, e := range memory.routes {
+			if p := e.Value.(*lesson).page; p != nil && p.head > 0 && strings.HasPrefix(page, string(p.page[:p.head])) {
+				used++
+			}
+		}
+		if got, want := outcome(memory), outcome(nil); got != want {
+			t.Fatalf("%.60q\n got %s\nwant %s", page, got, want)
+		}
+	}
+	if used == 0 {
+		t.Error("no page came whose head was learned: this shows nothing")
+	}
+}

@@ -13,6 +13,9 @@ const maxStops = 4 << 10
 type learned struct {
 	page  []byte
 	stops []stop
+
+	head     int // bytes that its charset was looked for in; 0: it wasn't
+	encoding encoding
 }
 
 func (l *learned) size() int {

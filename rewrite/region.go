@@ -180,7 +180,12 @@ func (r *Reader) sniff() Reason {
 		return ""
 	}
 	r.sniffed = true
-	r.encoding = metaEncoding(r.prescan[:min(int64(len(r.prescan)), r.offset+int64(r.taken))])
+	head := r.prescan[:min(int64(len(r.prescan)), r.offset+int64(r.taken))]
+	known := false
+	if r.encoding, known = r.lecture.encodingOf(head); !known {
+		r.encoding = metaEncoding(head)
+		r.lecture.noteEncoding(head, r.encoding)
+	}
 	if r.encoding.refused {
 		r.stop(Charset)
 		return Charset
