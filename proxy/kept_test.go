@@ -26,6 +26,7 @@ func TestKeptPages(t *testing.T) {
 			methods = append(methods, r.Method+" "+r.Header.Get("If-None-Match"))
 			w.Header().Set("Content-Type", "text/html; charset=utf-8")
 			w.Header().Set("Etag", tag)
+			w.Header().Set("Cache-Control", "public, max-age=0")
 			body := page
 			if coding != "" {
 				w.Header().Set("Content-Encoding", coding)

@@ -48,7 +48,7 @@ type resource struct {
 	key    string
 	pages  []*page // the latest first
 	bytes  int64
-	missed int // how often in a row a page had changed when it was asked about
+	missed int // how often in a row a page had changed when it was asked about, or made way and was never asked about
 	skip   int // for so many requests none is kept
 }
 
@@ -145,6 +145,7 @@ func (t *Transport) unchanged(key string, p *page, stays bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.state.Unchanged++
+	p.used = true
 	if e, ok := t.resources[key]; ok {
 		e.Value.(*resource).missed = 0
 	}
@@ -160,10 +161,14 @@ func (t *Transport) changed(key string, p *page) {
 	defer t.mu.Unlock()
 	t.state.Changed++
 	if e, ok := t.resources[key]; ok && t.drop(key, p) {
-		r := e.Value.(*resource)
-		r.missed = min(r.missed+1, longestSkip)
-		r.skip = 1<<r.missed - 2
+		e.Value.(*resource).miss()
 	}
+}
+
+// miss is a page that was kept in vain.
+func (r *resource) miss() {
+	r.missed = min(r.missed+1, longestSkip)
+	r.skip = 1<<r.missed - 2
 }
 
 // drop forgets a page, if it is there still. The caller holds mu.
@@ -234,11 +239,15 @@ func (t *Transport) end(key string, epoch int, p *page) {
 	pages := []*page{p}
 	t.count(r, 1, p.size())
 	for _, old := range r.pages {
-		if old.alike(p) || len(pages) == maxVariants {
-			t.count(r, -1, -old.size())
+		alike := old.alike(p)
+		if !alike && len(pages) < maxVariants {
+			pages = append(pages, old)
 			continue
 		}
-		pages = append(pages, old)
+		t.count(r, -1, -old.size())
+		if !alike && !old.used {
+			r.miss()
+		}
 	}
 	r.pages = pages
 	for t.state.Bytes > t.limit {

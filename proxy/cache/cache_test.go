@@ -94,7 +94,7 @@ const long = "<p>a page of some length</p>"
 // TestRevalidated: a page that is kept is sent by the origin's word alone, and
 // one that changed is seen by the very next request.
 func TestRevalidated(t *testing.T) {
-	a := start(t, 1<<20, served(long, `"1"`, "X-Of-The-Page", "yes"))
+	a := start(t, 1<<20, served(long, `"1"`, "X-Of-The-Page", "yes", "Cache-Control", "public"))
 	first := a.get(t, "/")
 	if first.body != long || first.asked != "" {
 		t.Fatalf("%q, asked with %q", first.body, first.asked)
@@ -113,7 +113,7 @@ func TestRevalidated(t *testing.T) {
 	if h := a.get(t, "/").Header; h["Set-Cookie"] != nil || h["X-New"] != nil || h.Get("Date") == "Sat, 28 Nov 2026 10:00:00 GMT" {
 		t.Errorf("fields of another visitor's answer: %v", h)
 	}
-	a.now(served("changed", `"2"`))
+	a.now(served("changed", `"2"`, "Cache-Control", "s-maxage=0"))
 	if got := a.get(t, "/"); got.body != "changed" || got.Header.Get("Etag") != `"2"` || got.asked != `"1"` {
 		t.Errorf("after a change: %q, asked with %q", got.body, got.asked)
 	}
@@ -260,6 +260,48 @@ func TestVary(t *testing.T) {
 	}
 	if s := a.State(); s.Pages != maxVariants {
 		t.Errorf("%+v", s)
+	}
+}
+
+// TestCookies: an app that does not say that a page is for all may have one tag
+// for pages that differ. Nobody gets what was made for who sends another cookie.
+func TestCookies(t *testing.T) {
+	a := start(t, 1<<20, func(w http.ResponseWriter, r *http.Request) {
+		served("hello "+r.Header.Get("Cookie"), `"1"`, "Cache-Control", "max-age=60")(w, r)
+	})
+	for _, visit := range []struct{ who, asked string }{{"ann", ""}, {"ann", `"1"`}, {"bob", ""}, {"", ""}, {"bob", `"1"`}, {"ann", `"1"`}, {"", `"1"`}} {
+		var fields []string
+		if visit.who != "" {
+			fields = []string{"Cookie", visit.who}
+		}
+		if got := a.get(t, "/", fields...); got.body != "hello "+visit.who || got.asked != visit.asked {
+			t.Errorf("%q is told %q, and the origin asked with %q", visit.who, got.body, got.asked)
+		}
+	}
+	// A page that was for all is not, once a 304 says so.
+	a.now(served(long, `"1"`, "Cache-Control", "public"))
+	a.get(t, "/about")
+	a.now(served(long, `"1"`, "Cache-Control", "no-cache"))
+	a.get(t, "/about")
+	if got := a.get(t, "/about", "Cookie", "ann"); got.asked != "" {
+		t.Errorf("the origin was asked with %q", got.asked)
+	}
+}
+
+// TestCrowd: where everyone has a page of their own, ever fewer are kept.
+func TestCrowd(t *testing.T) {
+	a := start(t, 1<<20, served(long, `"1"`))
+	for i := range 200 {
+		a.get(t, "/", "Cookie", fmt.Sprint(i))
+	}
+	kept := 0
+	for i := range 100 {
+		if got := a.get(t, "/", "Cookie", fmt.Sprint(100+i)); got.asked != "" {
+			kept++
+		}
+	}
+	if a.State().Pages != maxVariants || kept > 3 {
+		t.Errorf("%d of the last hundred were kept; %+v", kept, a.State())
 	}
 }
 

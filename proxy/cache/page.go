@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// page is a response that is kept. It doesn't change.
+// page is a response that is kept. It doesn't change, but for used.
 type page struct {
 	tag    string      // strong
 	header http.Header // less what concerns one exchange
@@ -15,6 +15,10 @@ type page struct {
 	body   []byte      // with the coding that it was sent in
 	vary   []string    // names of the request's fields that it was chosen by
 	asked  []string    // and what they were
+	shared bool        // with visitors who send other cookies
+	cookie string      // that it was asked for with
+
+	used bool // guarded by the Transport
 }
 
 // mayUse says whether a request may be answered by a page that is kept, and its
@@ -115,7 +119,15 @@ func newPage(asked http.Header, resp *http.Response) *page {
 	for _, name := range p.vary {
 		p.asked = append(p.asked, strings.Join(asked[name], "\n"))
 	}
+	p.shared, p.cookie = public(resp.Header), strings.Join(asked["Cookie"], "\n")
 	return p
+}
+
+// public says whether a response is for all by its own word. RFC 9111 takes
+// silence for that too. But an app that is silent may well make its tags of less
+// than its pages: then only whom a page was made for may be asked about it.
+func public(h http.Header) bool {
+	return has(h["Cache-Control"], "public") || has(h["Cache-Control"], "s-maxage")
 }
 
 // varied are the names in Vary, sorted.
@@ -140,12 +152,12 @@ func (p *page) selected(asked http.Header) bool {
 			return false
 		}
 	}
-	return true
+	return p.shared || strings.Join(asked["Cookie"], "\n") == p.cookie
 }
 
 // alike says whether the same requests are answered by two pages.
 func (p *page) alike(other *page) bool {
-	return slices.Equal(p.vary, other.vary) && slices.Equal(p.asked, other.asked)
+	return slices.Equal(p.vary, other.vary) && slices.Equal(p.asked, other.asked) && p.shared == other.shared && (p.shared || p.cookie == other.cookie)
 }
 
 func (p *page) size() int64 {
@@ -167,7 +179,7 @@ func (p *page) meant(resp *http.Response) bool {
 
 // stays says whether, after a 304, the page may be kept further.
 func stays(resp *http.Response, p *page) bool {
-	return !forbidden(resp.Header) && (resp.Header["Vary"] == nil || slices.Equal(varied(resp.Header), p.vary))
+	return !forbidden(resp.Header) && (!p.shared || resp.Header["Cache-Control"] == nil || public(resp.Header)) && (resp.Header["Vary"] == nil || slices.Equal(varied(resp.Header), p.vary))
 }
 
 // described are the fields of the page's bytes, which stay with them: RFC 9111,
