@@ -118,7 +118,7 @@ func (p *Proxy) send(w *writer, x *Exchange, resp *http.Response) error {
 			f.err, err = err, cmp.Or(err, io.EOF)
 			break
 		}
-		if x.body == nil && x.sent == nil && f.read >= serverBuffer && resp.ContentLength-f.read >= worthHandingOn && raw(body) {
+		if x.body == nil && x.sent == nil && f.read >= serverBuffer && resp.ContentLength-f.read >= worthHandingOn && w.direct() && raw(body) {
 			err = f.handOn(body)
 			break
 		}
@@ -219,7 +219,7 @@ func (f *flow) handOn(body io.Reader) error {
 	if f.write(); f.err != nil {
 		return f.err
 	}
-	n, err := f.w.ReadFrom(body)
+	n, err := f.w.readFrom(body)
 	if f.read += n; err == nil {
 		err = io.EOF
 	}

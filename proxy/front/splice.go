@@ -15,12 +15,9 @@ type rawReader interface {
 // ReadFrom is for Go's server, which asks for it where an answer has a length
 // and its header is written: what needs no buffer on its way goes without.
 func (g *guard) ReadFrom(src io.Reader) (int64, error) {
+	g.out.end(g.Conn) // nothing flushes what is gathered meanwhile
 	c, plain := g.Conn.(*conn)
-	raw, ok := src.(rawReader)
-	if plain && ok {
-		if err := g.out.flush(g.Conn); err != nil {
-			return 0, err
-		}
+	if raw, ok := src.(rawReader); ok && plain && g.out.err == nil {
 		if n, handled, err := c.splice(raw); handled {
 			return n, err
 		}

@@ -80,11 +80,8 @@ func TestSplice(t *testing.T) {
 					}()
 				}
 			}()
-			refused := make(chan Reason, 100)
-			limit := limits
-			limit.Progress = 100 * time.Millisecond
 			ended := make(chan error, 100)
-			e := start(t, &Server{Log: quiet(), Refused: func(r Reason) { refused <- r }, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				c, err := net.Dial(network, l.Addr().String())
 				if err != nil {
 					t.Error(err)
@@ -106,7 +103,12 @@ func TestSplice(t *testing.T) {
 				if ended <- err; err != nil {
 					panic(http.ErrAbortHandler)
 				}
-			})}, Settings{Limits: limit})
+			})
+			e := start(t, &Server{Log: quiet(), Handler: handler}, Settings{Limits: limits})
+			refused := make(chan Reason, 100)
+			short := limits
+			short.Progress = 100 * time.Millisecond
+			impatient := start(t, &Server{Log: quiet(), Refused: func(r Reason) { refused <- r }, Handler: handler}, Settings{Limits: short})
 			client := &http.Client{Transport: &http.Transport{}}
 			defer client.CloseIdleConnections()
 			get := func(length int) ([]byte, error) {
@@ -133,7 +135,7 @@ func TestSplice(t *testing.T) {
 			}
 			// A client that takes nothing is given up, and what it did not take
 			// gets to nobody else.
-			c, err := net.Dial("tcp", e.plain)
+			c, err := net.Dial("tcp", impatient.plain)
 			if err != nil {
 				t.Fatal(err)
 			}
