@@ -24,6 +24,7 @@ func (b Before) compile(c *compiler) (*node, error) {
 			{event: b.Event, where: b.Where, tag: event},
 			{event: b.Before, tag: rival},
 		},
+		steady: true,
 		// The first of each, whichever it is.
 		keep: func(points []point, _ int64) []point {
 			var met [2]bool

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 )
 
 // The encoding of a state is one byte of version; the account and its time;
@@ -22,7 +23,8 @@ const (
 	usesValue = 1 << iota
 	usesVisitor
 	usesTag
-	usesAll = usesValue | usesVisitor | usesTag
+	usesN
+	usesAll = usesValue | usesVisitor | usesTag | usesN
 )
 
 // AppendState appends the state's encoding to b: nothing, if nothing is known
@@ -85,6 +87,9 @@ func (w *stateWriter) points(points []point) {
 		if p.tag != 0 {
 			uses |= usesTag
 		}
+		if p.n != 0 {
+			uses |= usesN
+		}
 	}
 	w.uint(len(points))
 	w.uint(uses)
@@ -102,6 +107,9 @@ func (w *stateWriter) points(points []point) {
 			}
 			if uses&usesTag != 0 {
 				w.b = append(w.b, p.tag)
+			}
+			if uses&usesN != 0 {
+				w.b = binary.AppendUvarint(w.b, uint64(p.n))
 			}
 		}
 		points = points[n:]
@@ -206,6 +214,9 @@ func (r *stateReader) points(dst []point) []point {
 			if uses&usesTag != 0 {
 				p.tag = r.byte()
 			}
+			if uses&usesN != 0 {
+				p.n = r.number()
+			}
 			if len(dst) > start && dst[len(dst)-1].compare(p) > 0 {
 				r.fail(r.at)
 			}
@@ -269,6 +280,19 @@ func (r *stateReader) hash() uint64 {
 		return binary.LittleEndian.Uint64(r.b[from:])
 	}
 	return 0
+}
+
+func (r *stateReader) number() uint32 {
+	if r.bad {
+		return 0
+	}
+	n, used := binary.Uvarint(r.b[r.at:])
+	if used <= 0 || n > math.MaxUint32 {
+		r.bad = true
+		return 0
+	}
+	r.at += used
+	return uint32(n)
 }
 
 func (r *stateReader) byte() byte {

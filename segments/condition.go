@@ -31,10 +31,27 @@ func (s Segment) Events() []string {
 	return slices.Sorted(maps.Keys(p.heard[s.Who]))
 }
 
+// Names are what a segment asks about, each list sorted.
+type Names struct{ Events, Traits, Cohorts []string }
+
+// Names returns the names that occur in the segment's condition. A segment
+// that doesn't compile has none.
+func (s Segment) Names() Names {
+	p, err := Compile([]Segment{s}, 0)
+	if err != nil {
+		return Names{}
+	}
+	n := Names{Events: slices.Sorted(maps.Keys(p.heard[s.Who])), Cohorts: p.segments[0].cohorts}
+	p.segments[0].root.walk(func(n2 *node) { n.Traits = append(n.Traits, n2.traits...) })
+	slices.Sort(n.Traits)
+	n.Traits = slices.Compact(n.Traits)
+	return n
+}
+
 // Condition is a node of the condition language: one of the connectives All,
-// Any and Not; Trait; or a condition over events, of which each has a file of
-// its own: Did, Without, Before, Repeats, Days, Stopped, First, Regularly and
-// Resumed. A Condition is not changed once it is part of a Segment.
+// Any and Not; Held and Ref; Trait and Cohort; or a condition over events, of
+// which each has a file of its own: Did, Without, Sequence, Before, Repeats,
+// Days, Stopped, First, Regularly, Resumed, Distinct and Aggregate. A Condition is not changed once it is part of a Segment.
 type Condition interface {
 	// String returns the canonical form, which reads like a line of a segment
 	// file. Two conditions with one canonical form mean the same.
@@ -44,8 +61,10 @@ type Condition interface {
 
 // node is a compiled condition.
 type node struct {
-	text string // for people: a connective's word, or a canonical form
-	kids []*node
+	text   string // for people: a connective's word, or a canonical form
+	kids   []*node
+	leaf   *leaf    // of a condition over events
+	traits []string // that it asks for
 	// eval appends the intervals of the condition for the state to dst: sorted,
 	// disjoint, not adjacent, and exact from the last fold onwards.
 	eval func(s *State, dst []Interval) []Interval
@@ -53,11 +72,22 @@ type node struct {
 
 // compiler collects the leaves of one segment after the other.
 type compiler struct {
-	who    Who
-	late   int64
-	own    []LeafKey // of the segment that is being compiled
-	leaves map[LeafKey]*leaf
-	heard  map[Who]map[string][]*hearing
+	who      Who
+	late     int64
+	lookback int64     // how long before now a condition must still be exact
+	own      []LeafKey // of the segment that is being compiled
+	cohorts  []string  // that it asks for
+	leaves   map[LeafKey]*leaf
+	heard    map[Who]map[string][]*hearing
+	told     map[Who][]*telling
+}
+
+// walk calls f for the node and all below it.
+func (n *node) walk(f func(*node)) {
+	f(n)
+	for _, kid := range n.kids {
+		kid.walk(f)
+	}
 }
 
 func hash64(s string) uint64 {

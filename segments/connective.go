@@ -32,22 +32,24 @@ func (a All) compile(c *compiler) (*node, error) {
 	if err != nil {
 		return nil, err
 	}
-	eval := func(s *State, dst []Interval) []Interval {
-		start := len(dst)
-		dst = append(dst, always())
-		for _, kid := range kids {
-			mid := len(dst)
-			if mid == start {
-				break
-			}
-			dst = kid.eval(s, dst)
-			end := len(dst)
-			dst = appendIntersection(dst, dst[start:mid], dst[mid:end])
-			dst = replace(dst, start, end)
-		}
-		return dst
-	}
+	eval := func(s *State, dst []Interval) []Interval { return appendAll(s, dst, kids) }
 	return &node{text: "all", kids: kids, eval: eval}, nil
+}
+
+func appendAll(s *State, dst []Interval, kids []*node) []Interval {
+	start := len(dst)
+	dst = append(dst, always())
+	for _, kid := range kids {
+		mid := len(dst)
+		if mid == start {
+			break
+		}
+		dst = kid.eval(s, dst)
+		end := len(dst)
+		dst = appendIntersection(dst, dst[start:mid], dst[mid:end])
+		dst = replace(dst, start, end)
+	}
+	return dst
 }
 
 func (a Any) compile(c *compiler) (*node, error) {

@@ -28,8 +28,9 @@ func (d Days) compile(c *compiler) (*node, error) {
 	}
 	t := newTally(d.InLast.Milliseconds(), measure{d.Is, utcDay})
 	return c.leaf(d, leaf{
-		hears: []*hearing{{event: d.Event, where: d.Where}},
-		keep:  t.keep,
+		hears:  []*hearing{{event: d.Event, where: d.Where}},
+		steady: t.window == 0,
+		keep:   t.keep,
 		holds: func(dst []Interval, points []point) []Interval {
 			return appendNonempty(dst, t.holds(points))
 		},

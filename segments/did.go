@@ -43,8 +43,9 @@ func (d Did) compile(c *compiler) (*node, error) {
 	}
 	t := newTally(d.InLast.Milliseconds(), measure{is: times}, measure{d.Visitors, visitorOf})
 	return c.leaf(d, leaf{
-		hears: []*hearing{{event: d.Event, where: d.Where, visitors: d.Visitors != Comparison{}}},
-		keep:  t.keep,
+		hears:  []*hearing{{event: d.Event, where: d.Where, visitors: d.Visitors != Comparison{}}},
+		steady: t.window == 0,
+		keep:   t.keep,
 		holds: func(dst []Interval, points []point) []Interval {
 			return appendNonempty(dst, t.holds(points))
 		},

@@ -23,8 +23,9 @@ func (f First) compile(c *compiler) (*node, error) {
 	window := f.InLast.Milliseconds()
 	first := newTally(0, measure{is: AtLeast(1)})
 	return c.leaf(f, leaf{
-		hears: []*hearing{{event: f.Event, where: f.Where}},
-		keep:  first.keep,
+		hears:  []*hearing{{event: f.Event, where: f.Where}},
+		steady: true,
+		keep:   first.keep,
 		holds: func(dst []Interval, points []point) []Interval {
 			if len(points) == 0 {
 				return dst

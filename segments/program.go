@@ -17,13 +17,15 @@ type Program struct {
 	segments []compiled // by key
 	leaves   map[LeafKey]*leaf
 	heard    map[Who]map[string][]*hearing // by the event's name
+	told     map[Who][]*telling
 }
 
 type compiled struct {
 	Segment
-	key    Key
-	root   *node
-	leaves []LeafKey
+	key     Key
+	root    *node
+	leaves  []LeafKey
+	cohorts []string // sorted
 }
 
 // Compile compiles the segments. late is how late an event may arrive
@@ -34,8 +36,9 @@ func Compile(list []Segment, late time.Duration) (*Program, error) {
 		late:   late.Milliseconds(),
 		leaves: map[LeafKey]*leaf{},
 		heard:  map[Who]map[string][]*hearing{Visitor: {}, Account: {}},
+		told:   map[Who][]*telling{},
 	}
-	p := &Program{leaves: c.leaves, heard: c.heard}
+	p := &Program{leaves: c.leaves, heard: c.heard, told: c.told}
 	for _, s := range list {
 		if s.Who != Visitor && s.Who != Account {
 			return nil, fmt.Errorf("segment %s: who is %q, neither a visitor nor an account", s.Name, s.Who)
@@ -43,15 +46,20 @@ func Compile(list []Segment, late time.Duration) (*Program, error) {
 		if s.Condition == nil {
 			return nil, fmt.Errorf("segment %s: %w", s.Name, errMissing)
 		}
-		c.who, c.own = s.Who, nil
+		c.who, c.own, c.cohorts = s.Who, nil, nil
 		root, err := s.Condition.compile(&c)
 		if err != nil {
 			return nil, fmt.Errorf("segment %s: %w", s.Name, err)
 		}
-		p.segments = append(p.segments, compiled{s, s.Key(), root, c.own})
+		p.segments = append(p.segments, compiled{s, s.Key(), root, c.own, sortedSet(c.cohorts)})
 	}
 	slices.SortStableFunc(p.segments, func(a, b compiled) int { return cmp.Compare(a.key, b.key) })
 	return p, nil
+}
+
+func sortedSet(list []string) []string {
+	slices.Sort(list)
+	return slices.Compact(list)
 }
 
 var errMissing = errors.New("a condition is missing")
@@ -65,7 +73,7 @@ func (p *Program) Leaves() []LeafKey { return slices.Sorted(maps.Keys(p.leaves))
 // states are the same as if one program had folded both. (Traits and accounts
 // may be folded twice.)
 func (p *Program) Only(keys []LeafKey) *Program {
-	only := &Program{leaves: map[LeafKey]*leaf{}, heard: map[Who]map[string][]*hearing{Visitor: {}, Account: {}}}
+	only := &Program{leaves: map[LeafKey]*leaf{}, heard: map[Who]map[string][]*hearing{Visitor: {}, Account: {}}, told: map[Who][]*telling{}}
 	for _, key := range keys {
 		if l := p.leaves[key]; l != nil {
 			only.leaves[key] = l
@@ -78,6 +86,9 @@ func (p *Program) Only(keys []LeafKey) *Program {
 				only.heard[who][name] = list
 			}
 		}
+	}
+	for who, told := range p.told {
+		only.told[who] = slices.DeleteFunc(slices.Clone(told), func(t *telling) bool { return only.leaves[t.leaf.key] == nil })
 	}
 	for _, s := range p.segments {
 		if !slices.ContainsFunc(s.leaves, func(key LeafKey) bool { return only.leaves[key] == nil }) {
@@ -118,12 +129,20 @@ func (p *Program) Fold(who Who, s *State, e *events.Event) (changed bool) {
 		}
 	case events.Identify:
 		if who == Visitor {
-			changed = s.foldTraits(e.Traits, at) || changed
+			changed = p.foldTraits(who, s, e, at, now) || changed
 		}
 	case events.Group:
 		if who == Account {
-			changed = s.foldTraits(e.Traits, at) || changed
+			changed = p.foldTraits(who, s, e, at, now) || changed
 		}
+	}
+	return changed
+}
+
+func (p *Program) foldTraits(who Who, s *State, e *events.Event, at, now int64) bool {
+	changed := s.foldTraits(e.Traits, at)
+	for _, t := range p.told[who] {
+		changed = t.fold(s, e.Traits, at, now) || changed
 	}
 	return changed
 }
@@ -149,20 +168,43 @@ func (p *Program) Merge(s, other *State, now int64) {
 
 // Record evaluates every segment of that kind of unit: when it holds, from now
 // on, if nothing further happens. Intervals that ended by now are left out.
-// now is not before the last fold.
+// now is not before the last fold. Segments that ask for cohorts are left out,
+// for memberships change without an event: see Synced.
 func (p *Program) Record(who Who, s *State, now int64) Record {
-	r := Record{Account: s.Account}
+	return Record{Account: s.Account, Open: p.open(who, s, now, false)}
+}
+
+// Synced is Record for the segments that ask for cohorts, of which s.Cohorts
+// says what the unit is a member of.
+func (p *Program) Synced(who Who, s *State, now int64) []Open {
+	return p.open(who, s, now, true)
+}
+
+// Cohorts returns the names of the cohorts that segments of that kind of unit
+// ask for, sorted.
+func (p *Program) Cohorts(who Who) []string {
+	var all []string
+	for _, c := range p.segments {
+		if c.Who == who {
+			all = append(all, c.cohorts...)
+		}
+	}
+	return sortedSet(all)
+}
+
+func (p *Program) open(who Who, s *State, now int64, synced bool) []Open {
+	var list []Open
 	scratch := make([]Interval, 0, 16)
 	for i, c := range p.segments {
-		if c.Who != who || i > 0 && p.segments[i-1].key == c.key {
+		if c.Who != who || len(c.cohorts) > 0 != synced || i > 0 && p.segments[i-1].key == c.key {
 			continue
 		}
 		scratch = c.root.eval(s, scratch[:0])
 		for _, v := range scratch {
 			if v.Until > now {
-				r.Open = append(r.Open, Open{c.key, v})
+				list = append(list, Open{c.key, v})
 			}
 		}
 	}
-	return r
+	return list
 }

@@ -35,7 +35,8 @@ func (r Regularly) compile(c *compiler) (*node, error) {
 	every, of := r.Every.Milliseconds(), int64(r.Of)
 	near := func(gap int64) bool { return gap <= every }
 	return c.leaf(r, leaf{
-		hears: []*hearing{{event: r.Event, where: r.Where}},
+		hears:  []*hearing{{event: r.Event, where: r.Where}},
+		steady: true,
 		keep: func(points []point, now int64) []point {
 			list := runs(points, near)
 			list = slices.DeleteFunc(list, func(r run) bool { return r.last+of*every <= now })

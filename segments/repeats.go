@@ -41,8 +41,9 @@ func (r Repeats) compile(c *compiler) (*node, error) {
 	}
 	t := newTally(r.InLast.Milliseconds(), measure{is: r.Times}, measure{r.Visitors, visitorOf})
 	return c.leaf(r, leaf{
-		hears: []*hearing{{event: r.Event, where: r.Where, same: r.Same, visitors: r.Visitors != Comparison{}}},
-		keep:  func(points []point, now int64) []point { return keepValues(t, points, now) },
+		hears:  []*hearing{{event: r.Event, where: r.Where, same: r.Same, visitors: r.Visitors != Comparison{}}},
+		steady: t.window == 0,
+		keep:   func(points []point, now int64) []point { return keepValues(t, points, now) },
 		holds: func(dst []Interval, points []point) []Interval {
 			start := len(dst)
 			for len(points) > 0 {

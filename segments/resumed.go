@@ -34,6 +34,7 @@ func (r Resumed) compile(c *compiler) (*node, error) {
 	return c.leaf(r, leaf{
 		hears: []*hearing{{event: r.Event, where: r.Where}},
 		// The runs that begin in the window, and the one before.
+		steady: true,
 		keep: func(points []point, now int64) []point {
 			list := runs(points, near)
 			for len(list) > 1 && list[1].first+window <= now {

@@ -18,8 +18,11 @@ type State struct {
 	// changed by Fold and Merge alone.
 	Account   string
 	accountAt int64
-	traits    []trait     // by name
-	leaves    []leafState // by key
+	// Cohorts says when the unit is a member of a cohort; an empty interval is
+	// never. Nil: of none. It is the caller's, and no part of an encoding.
+	Cohorts func(name string) Interval
+	traits  []trait     // by name
+	leaves  []leafState // by key
 }
 
 // leafState is the state of one leaf. The points are never changed in place:

@@ -3,6 +3,7 @@ package segments
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -27,6 +28,9 @@ func (s Stopped) compile(c *compiler) (*node, error) {
 		return nil, err
 	}
 	active, quiet := s.Active.Milliseconds(), s.Quiet.Milliseconds()
+	if c.lookback > 0 {
+		return c.leaf(s, s.history(active, quiet))
+	}
 	last := newTally(active, measure{is: AtLeast(1)})
 	return c.leaf(s, leaf{
 		hears: []*hearing{{event: s.Event, where: s.Where}},
@@ -41,4 +45,29 @@ func (s Stopped) compile(c *compiler) (*node, error) {
 			return appendNonempty(dst, Interval{at + quiet, at + active})
 		},
 	})
+}
+
+// history is the leaf that holds exactly for some time back: it stops after
+// each run, until the next one begins.
+func (s Stopped) history(active, quiet int64) leaf {
+	near := func(gap int64) bool { return gap <= quiet }
+	return leaf{
+		hears:  []*hearing{{event: s.Event, where: s.Where}},
+		steady: true,
+		keep: func(points []point, now int64) []point {
+			list := slices.DeleteFunc(runs(points, near), func(r run) bool { return r.last+active <= now })
+			return runPoints(points, list)
+		},
+		holds: func(dst []Interval, points []point) []Interval {
+			list := runs(points, near)
+			for i, r := range list {
+				v := Interval{r.last + quiet, r.last + active}
+				if i+1 < len(list) {
+					v.Until = min(v.Until, list[i+1].first)
+				}
+				dst = appendNonempty(dst, v)
+			}
+			return dst
+		},
+	}
 }

@@ -15,12 +15,23 @@ type Trait struct{ Match []Match }
 
 func (t Trait) String() string { return "{trait: " + matchesText(t.Match) + "}" }
 
-func (t Trait) compile(*compiler) (*node, error) {
+func (t Trait) compile(c *compiler) (*node, error) {
 	if len(t.Match) == 0 {
 		return nil, errors.New("trait: which one?")
 	}
 	if err := checkMatches(t.Match); err != nil {
 		return nil, err
+	}
+	var names []string
+	for _, m := range t.Match {
+		names = append(names, m.Key)
+	}
+	if c.lookback > 0 {
+		n, err := t.compileHistory(c)
+		if err == nil {
+			n.traits = names
+		}
+		return n, err
 	}
 	eval := func(s *State, dst []Interval) []Interval {
 		from := Beginning
@@ -33,7 +44,7 @@ func (t Trait) compile(*compiler) (*node, error) {
 		}
 		return append(dst, Interval{from, Forever})
 	}
-	return &node{text: t.String(), eval: eval}, nil
+	return &node{text: t.String(), traits: names, eval: eval}, nil
 }
 
 // A state keeps every trait, whether a segment asks for it or not, so that a
@@ -91,13 +102,16 @@ func (s *State) findTrait(name string) (int, bool) {
 
 func (s *State) foldTraits(traits events.Properties, at int64) (changed bool) {
 	for name, v := range traits {
-		value := encodeValue(v)
-		if len(value) > maxTraitValue {
-			value = "null"
-		}
-		changed = s.setTrait(trait{name, at, value}) || changed
+		changed = s.setTrait(trait{name, at, traitValue(v)}) || changed
 	}
 	return changed
+}
+
+func traitValue(v any) string {
+	if value := encodeValue(v); len(value) <= maxTraitValue {
+		return value
+	}
+	return "null"
 }
 
 // setTrait sets a trait unless what is known is later. Of two values of one

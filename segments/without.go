@@ -46,13 +46,19 @@ func (w Without) compile(c *compiler) (*node, error) {
 			return keepOpenings(points, now-late)
 		},
 		holds: func(dst []Interval, points []point) []Interval {
-			if len(points) > 0 && points[0].tag == closing {
-				points = points[1:]
+			opened := int64(-1)
+			for _, p := range points {
+				switch {
+				case p.tag == closing:
+					opened = -1
+				case opened < 0:
+					opened = p.at
+				}
 			}
-			if len(points) == 0 {
+			if opened < 0 {
 				return dst
 			}
-			return appendNonempty(dst, Interval{points[0].at + within, Forever})
+			return append(dst, Interval{opened + within, Forever})
 		},
 	})
 }
