@@ -150,7 +150,7 @@ func TestRule(t *testing.T) {
 	dir, _ := unpack(t, "testdata/good/reference.txtar")
 	s := load(t, dir)
 	r := s.Rule("invite-teammate")
-	if r.Segment != &s.Segments[7] || r.Segment.Name != "trial-admins-without-teammate" || r.Surface != s.Surfaces[0] || r.Owner != "growth@example.com" {
+	if r.Segment != &s.Segments[8] || r.Segment.Name != "trial-admins-without-teammate" || r.Surface != s.Surfaces[0] || r.Owner != "growth@example.com" {
 		t.Errorf("segment %v, surface %v, owner %s", r.Segment, r.Surface, r.Owner)
 	}
 	if g := r.Guardrail; g.Tolerate != 0.1 || g.Alpha != 0.05 || g.Baseline != 0 || g.Within != 7*24*time.Hour {

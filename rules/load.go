@@ -60,16 +60,18 @@ func (d *directory) load() *Set {
 		mark:      s.Edge.Attribute,
 	}
 	d.strays()
+	var refs []reference
 	for _, f := range d.list(segmentsDir, ".yaml") {
 		segment := segments.Segment{Name: f.name}
 		if v, ok := d.parse(f); ok {
-			segment = readSegment(f.name, v)
+			segment = readSegment(f.name, v, &refs)
 		}
 		s.Segments = append(s.Segments, segment)
 	}
 	for i := range s.Segments {
 		known.segments[s.Segments[i].Name] = &s.Segments[i]
 	}
+	resolve(refs, known.segments)
 	for _, f := range d.list(surfacesDir, ".yaml") {
 		surface := &Surface{Name: f.name, MaxBytes: maxFile}
 		if v, ok := d.parse(f); ok {

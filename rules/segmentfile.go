@@ -11,17 +11,16 @@ import (
 // The keys of conditions. One of the heads says which condition it is; the
 // others stand beside it.
 var (
-	heads   = words(`all any not trait did did_not repeats days stopped first regularly resumed`)
-	besides = words(`where times in_last visitors without within before same is active quiet on of every`)
-	// later keys are of the language, but not of this version.
-	later = words(`then sum average minimum maximum distinct cohort segment`)
+	heads   = words(`all any not trait did did_not repeats days stopped first regularly resumed sum average minimum maximum distinct cohort segment`)
+	besides = words(`where times in_last visitors without within before then same is active quiet on of every`)
 
-	conditionKeys = slices.Concat(heads, besides, later)
+	conditionKeys = slices.Concat(heads, besides)
 	conditionHint = "a condition is one of " + strings.Join(heads, ", ")
 )
 
-// readSegment reads a file of segments/.
-func readSegment(name string, v value) segments.Segment {
+// readSegment reads a file of segments/. It adds to refs what the file says of
+// other segments.
+func readSegment(name string, v value, refs *[]reference) segments.Segment {
 	s := segments.Segment{Name: name, Who: segments.Visitor}
 	own := []string{"describe", "who", "stable_for", "sticky_for"}
 	f, ok := v.fields("a mapping with a condition", slices.Concat(own, conditionKeys)...)
@@ -32,20 +31,31 @@ func readSegment(name string, v value) segments.Segment {
 	if who, ok := f.get("who").oneOf(string(segments.Visitor), string(segments.Account)); ok {
 		s.Who = segments.Who(who)
 	}
-	for _, key := range own[2:] {
-		if v := f.get(key); v.present() {
-			v.refuse("leave it out", "%s is not supported by this version", key)
-		}
-	}
+	stable, _ := window(f.get("stable_for"))
+	sticky, _ := window(f.get("sticky_for"))
 	f.pairs = slices.DeleteFunc(f.pairs, func(p pair) bool { return slices.Contains(own, p.value.name) })
-	s.Condition = condition{f, s.Who}.read()
+	condition := condition{f, s.Who, name, refs}.read()
+	if condition == nil {
+		return s
+	}
+	s.Condition = condition
+	if stable > 0 || sticky > 0 {
+		s.Condition = segments.Held{Condition: condition, StableFor: stable, StickyFor: sticky}
+	}
 	return s
 }
 
 // condition is a mapping that is a condition and nothing else.
 type condition struct {
 	fields
-	who segments.Who
+	who  segments.Who
+	in   string // the segment
+	refs *[]reference
+}
+
+// part is a condition that this one is made of.
+func (c condition) part(f fields) segments.Condition {
+	return condition{f, c.who, c.in, c.refs}.read()
 }
 
 // read returns the condition, or nil if something is wrong with it.
@@ -82,11 +92,19 @@ func (c condition) read() segments.Condition {
 		read = c.regularly(head)
 	case "resumed":
 		read = c.resumed(head)
+	case "distinct":
+		read = c.distinct(head)
+	case "sum", "average", "minimum", "maximum":
+		read = c.aggregate(head)
+	case "cohort":
+		read = c.cohort(head)
+	case "segment":
+		read = c.segment(head)
 	}
 	if len(*c.doc.problems) > before {
 		return nil
 	}
-	if !slices.Contains([]string{"all", "any", "not"}, head.name) {
+	if !slices.Contains([]string{"all", "any", "not", "segment"}, head.name) {
 		c.compile(head, read)
 	}
 	return read
@@ -108,11 +126,7 @@ func (c condition) compile(head value, leaf segments.Condition) {
 func (c condition) head() (value, bool) {
 	var found []pair
 	for _, p := range c.pairs {
-		switch name := p.value.name; {
-		case slices.Contains(later, name):
-			p.key.refuse(conditionHint, "%q is not supported by this version", name)
-			return value{}, false
-		case slices.Contains(heads, name):
+		if slices.Contains(heads, p.value.name) {
 			found = append(found, p)
 		}
 	}
@@ -165,7 +179,7 @@ func (c condition) each(head value) []segments.Condition {
 	var all []segments.Condition
 	for _, entry := range list {
 		if f, ok := entry.fields("a condition", conditionKeys...); ok {
-			all = append(all, condition{f, c.who}.read())
+			all = append(all, c.part(f))
 		}
 	}
 	return all
@@ -181,7 +195,7 @@ func (c condition) not(head value) segments.Condition {
 	if !ok {
 		return nil
 	}
-	return segments.Not{Condition: condition{f, c.who}.read()}
+	return segments.Not{Condition: c.part(f)}
 }
 
 func (c condition) did(head value) segments.Condition {
@@ -206,6 +220,8 @@ func (c condition) did(head value) segments.Condition {
 			before.refuse("nothing comes before itself", "did and before have the same event")
 		}
 		return segments.Before{Event: event, Where: where, Before: other}
+	case c.get("then").present():
+		return c.sequence(event, where)
 	}
 	c.only("did", "times", "in_last", "where", "visitors")
 	did := segments.Did{Event: event, Where: where, Times: c.count("times"), Visitors: c.visitors()}
