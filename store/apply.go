@@ -95,26 +95,23 @@ func (w *writer) log(e *events.Event) error {
 // resolve returns the id that the visitor's is merged into, or the id itself.
 func (w *writer) resolve(id string) (string, error) {
 	for first, hops := id, 0; ; hops++ {
-		u := segments.Unit{Who: segments.Visitor, ID: id}
-		record := []byte(nil)
-		if have := w.units[u]; have != nil {
-			record = have.record
-		} else {
-			b, err := w.s.get(unitKey(nil, keyRecord, u))
-			if err != nil {
-				return "", w.broken(err)
-			}
-			record = b
+		u, err := w.known(segments.Unit{Who: segments.Visitor, ID: id})
+		if err != nil {
+			return "", err
 		}
-		into, merged := mergedInto(record)
+		into, merged := mergedInto(u.record)
 		switch {
 		case merged:
 			id = into
 			continue
 		case hops > 1: // the next time it is one
-			u := segments.Unit{Who: segments.Visitor, ID: first}
-			w.g.changed = append(w.g.changed, u)
-			return id, w.g.batch.Set(unitKey(nil, keyRecord, u), appendMerged(nil, id), nil)
+			u, err := w.known(segments.Unit{Who: segments.Visitor, ID: first})
+			if err != nil {
+				return "", err
+			}
+			u.record = appendMerged(nil, id)
+			w.g.changed = append(w.g.changed, u.Unit)
+			return id, w.g.batch.Set(unitKey(nil, keyRecord, u.Unit), u.record, nil)
 		}
 		return id, nil
 	}

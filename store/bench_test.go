@@ -8,7 +8,9 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -61,34 +63,87 @@ func benchEvent(i int64) *events.Event {
 	}
 }
 
-// BenchmarkAppend appends events with all seven reference segments, each
-// acknowledged after its fsync, from 64 writers at once and from one. The floor
-// of the latter is BenchmarkFsync on the same disk.
+// BenchmarkAppend appends events, each acknowledged after its fsync: one by one,
+// from 64 writers at once, and from 8 writers in batches as SDKs send them. It
+// tells the processor time of an event too, which other work on the machine
+// does not change. The floor of a lone writer is BenchmarkFsync on the same
+// disk.
 func BenchmarkAppend(b *testing.B) {
-	for _, writers := range []int{1, 64} {
-		b.Run(fmt.Sprint("writers=", writers), func(b *testing.B) {
+	for _, bb := range []struct{ segments, writers, batch int }{{7, 1, 1}, {7, 64, 1}, {7, 8, 100}, {100, 8, 100}} {
+		b.Run(fmt.Sprintf("segments=%d/writers=%d/batch=%d", bb.segments, bb.writers, bb.batch), func(b *testing.B) {
 			s := benchStore(b, b.TempDir())
 			defer closed(b, s)
+			if bb.segments > 7 {
+				use(b, s, manySegments(b, bb.segments))
+			}
 			var next atomic.Int64
 			b.ReportAllocs()
-			b.SetParallelism(max(1, writers/2)) // of GOMAXPROCS, which is 2 on the machine the goals are for
-			run := func(more func() bool) {
-				for more() {
-					if err := s.Append(context.Background(), []*events.Event{benchEvent(next.Add(1))}); err != nil {
-						b.Error(err)
-						return
-					}
-				}
-			}
 			b.ResetTimer()
-			if writers == 1 {
-				run(b.Loop)
-			} else {
-				b.RunParallel(func(pb *testing.PB) { run(pb.Next) })
+			before := processorTime(b)
+			var writers sync.WaitGroup
+			for range bb.writers {
+				writers.Go(func() {
+					batch := make([]*events.Event, 0, bb.batch)
+					for {
+						last := next.Add(int64(bb.batch))
+						batch = batch[:0]
+						for i := last - int64(bb.batch); i < min(last, int64(b.N)); i++ {
+							batch = append(batch, benchEvent(i))
+						}
+						if len(batch) == 0 {
+							return
+						}
+						if err := s.Append(context.Background(), batch); err != nil {
+							b.Error(err)
+							return
+						}
+					}
+				})
 			}
+			writers.Wait()
+			b.StopTimer()
 			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "events/s")
+			b.ReportMetric(float64((processorTime(b)-before).Microseconds())/float64(b.N), "cpu-µs/event")
 		})
 	}
+}
+
+func processorTime(b *testing.B) time.Duration {
+	b.Helper()
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		b.Fatal(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
+// manySegments is the reference site with further segments that hear the same
+// events, of all kinds.
+func manySegments(b testing.TB, n int) *rules.Set {
+	b.Helper()
+	set := referenceSite(b)
+	list := set.Segments
+	for i := 0; len(list) < n; i++ {
+		name, other := names[i%len(names)], names[(i+1)%len(names)]
+		days := time.Duration(1+i/len(names)) * 24 * time.Hour
+		conditions := []segments.Condition{
+			segments.Did{Event: name, Times: segments.AtLeast(3), InLast: days},
+			segments.Without{Event: name, Without: other, Within: days},
+			segments.Before{Event: name, Before: other},
+			segments.Days{Event: name, Is: segments.AtLeast(3), InLast: 2 * days},
+			segments.Sequence{Event: name, Then: []string{other}, Within: days, InLast: 2 * days},
+			segments.Stopped{Event: name, Active: 2 * days, Quiet: days},
+			segments.Regularly{Event: name, On: 2, Of: 4, Every: days},
+		}
+		list = append(list, segments.Segment{Name: fmt.Sprint("more-", i), Who: segments.Visitor, Condition: conditions[i%len(conditions)]})
+	}
+	program, err := segments.Compile(list, set.Edge.Late)
+	if err != nil {
+		b.Fatal(err)
+	}
+	more := *set
+	more.Segments, more.Program, more.Revision = list, program, "more"
+	return &more
 }
 
 // BenchmarkFsync is what a durable write of 1 KiB costs at least.

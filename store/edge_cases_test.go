@@ -30,7 +30,7 @@ func edited(t *testing.T, file, old, new string) *rules.Set {
 	return set
 }
 
-func use(t *testing.T, s *Store, set *rules.Set) {
+func use(t testing.TB, s *Store, set *rules.Set) {
 	t.Helper()
 	warm := make(chan struct{})
 	if err := s.Use(context.Background(), set, func() { close(warm) }); err != nil {

@@ -53,6 +53,8 @@ type writer struct {
 	hears   map[string][]*tracked // by the events that matter to them
 	warm    warm
 
+	recent recent // units, as they are on disk or will be with the group
+
 	// What the current group changed and has not encoded yet.
 	g        *group
 	units    map[segments.Unit]*unit
@@ -61,12 +63,13 @@ type writer struct {
 	touched  map[*tracked]bool
 }
 
-// unit is a unit's state, read for the current group.
+// unit is what the writer knows of a unit.
 type unit struct {
 	segments.Unit
-	state         *segments.State
-	record        []byte // as last written
+	state         *segments.State // nil: not read yet
+	record        []byte          // as last written
 	dirty, merged bool
+	bytes         int // of the state's encoding
 }
 
 type enrolID struct {
@@ -223,6 +226,7 @@ func (w *writer) finish() error {
 		if err := w.encode(u, now); err != nil {
 			return err
 		}
+		u.dirty = false
 	}
 	for id, e := range w.enrolled {
 		if e.dirty {
@@ -261,7 +265,9 @@ func (w *writer) encode(u *unit, now int64) error {
 	if u.merged {
 		return nil // merge has written what is left of it
 	}
-	if err := b.Set(unitKey(nil, keyState, u.Unit), w.program.AppendState(nil, u.state), nil); err != nil {
+	state := w.program.AppendState(nil, u.state)
+	u.bytes = len(state)
+	if err := b.Set(unitKey(nil, keyState, u.Unit), state, nil); err != nil {
 		return err
 	}
 	record := appendRecord(nil, w.program.Record(u.Who, u.state, now))
@@ -273,26 +279,39 @@ func (w *writer) encode(u *unit, now int64) error {
 	return b.Set(unitKey(nil, keyRecord, u.Unit), record, nil)
 }
 
-// unit returns a unit's state. An error is the store's failure, not the
-// asker's.
-func (w *writer) unit(u segments.Unit) (*unit, error) {
+// known returns a unit with its record, and perhaps without its state. An error
+// is the store's failure, not the asker's.
+func (w *writer) known(u segments.Unit) (*unit, error) {
 	if have := w.units[u]; have != nil {
 		return have, nil
+	}
+	have := w.recent.get(u)
+	if have == nil {
+		record, err := w.s.get(unitKey(nil, keyRecord, u))
+		if err != nil {
+			return nil, w.broken(err)
+		}
+		have = &unit{Unit: u, record: record}
+		w.recent.put(have)
+	}
+	w.units[u] = have
+	return have, nil
+}
+
+// unit is known with the state.
+func (w *writer) unit(u segments.Unit) (*unit, error) {
+	have, err := w.known(u)
+	if err != nil || have.state != nil {
+		return have, err
 	}
 	b, err := w.s.get(unitKey(nil, keyState, u))
 	if err != nil {
 		return nil, w.broken(err)
 	}
-	state, err := segments.DecodeState(b)
-	if err != nil {
+	if have.state, err = segments.DecodeState(b); err != nil {
 		return nil, w.broken(fmt.Errorf("state of %s %q: %w", u.Who, u.ID, err))
 	}
-	record, err := w.s.get(unitKey(nil, keyRecord, u))
-	if err != nil {
-		return nil, w.broken(err)
-	}
-	have := &unit{Unit: u, state: state, record: record}
-	w.units[u] = have
+	have.bytes = len(b)
 	return have, nil
 }
 
