@@ -26,7 +26,7 @@ func (d Days) compile(c *compiler) (*node, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := newTally(d.InLast.Milliseconds(), measure{d.Is, utcDay})
+	t := newTally(d.InLast.Milliseconds(), measure{is: d.Is, id: utcDay})
 	return c.leaf(d, leaf{
 		hears:  []*hearing{{event: d.Event, where: d.Where}},
 		steady: t.window == 0,

@@ -21,6 +21,10 @@ type Did struct {
 // maxVisitors is the largest number of different visitors to compare with.
 const maxVisitors = 100
 
+// spareVisitors is how many sign-ins among the visitors that decide may join
+// two of them without a third being missed.
+const spareVisitors = 8
+
 func (d Did) String() string {
 	event, times := nameText("did", d.Event), comparisonText("times", d.Times)
 	switch d.Times {
@@ -41,7 +45,7 @@ func (d Did) compile(c *compiler) (*node, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := newTally(d.InLast.Milliseconds(), measure{is: times}, measure{d.Visitors, visitorOf})
+	t := newTally(d.InLast.Milliseconds(), measure{is: times}, measure{d.Visitors, visitorOf, spareVisitors})
 	return c.leaf(d, leaf{
 		hears:  []*hearing{{event: d.Event, where: d.Where, visitors: d.Visitors != Comparison{}}},
 		steady: t.window == 0,

@@ -30,7 +30,7 @@ func (d Distinct) compile(c *compiler) (*node, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := newTally(d.InLast.Milliseconds(), measure{d.Is, visitorOf})
+	t := newTally(d.InLast.Milliseconds(), measure{is: d.Is, id: visitorOf})
 	return c.leaf(d, leaf{
 		hears: []*hearing{{event: d.Event, where: d.Where, of: d.Of, see: func(v any, p *point) bool {
 			p.visitor = xxhash.Sum64String(encodeValue(v))

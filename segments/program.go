@@ -8,6 +8,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/cespare/xxhash/v2"
+
 	"github.com/seed14307185/refract/events"
 )
 
@@ -164,6 +166,29 @@ func (p *Program) Merge(s, other *State, now int64) {
 		}
 		s.setPoints(l.key, points)
 	}
+}
+
+// Rename makes what an account's state holds of one visitor another's, who
+// turned out to be the same person. It reports whether the state changed.
+func (p *Program) Rename(s *State, from, to string) (changed bool) {
+	was, is := xxhash.Sum64String(from), xxhash.Sum64String(to)
+	for i, l := range s.leaves {
+		if leaf := p.leaves[l.key]; leaf == nil || len(leaf.hears) == 0 || !leaf.hears[0].visitors {
+			continue
+		}
+		points := slices.Clone(l.points)
+		for j := range points {
+			if points[j].visitor == was {
+				points[j].visitor = is
+			}
+		}
+		if slices.Equal(points, l.points) {
+			continue
+		}
+		slices.SortFunc(points, point.compare)
+		s.leaves[i].points, changed = points, true
+	}
+	return changed
 }
 
 // Record evaluates every segment of that kind of unit: when it holds, from now

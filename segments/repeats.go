@@ -39,7 +39,7 @@ func (r Repeats) compile(c *compiler) (*node, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := newTally(r.InLast.Milliseconds(), measure{is: r.Times}, measure{r.Visitors, visitorOf})
+	t := newTally(r.InLast.Milliseconds(), measure{is: r.Times}, measure{r.Visitors, visitorOf, spareVisitors})
 	return c.leaf(r, leaf{
 		hears:  []*hearing{{event: r.Event, where: r.Where, same: r.Same, visitors: r.Visitors != Comparison{}}},
 		steady: t.window == 0,

@@ -17,6 +17,9 @@ type tally struct {
 type measure struct {
 	is Comparison
 	id func(point) uint64
+	// spare is how many ids are kept beyond those that decide, for some of them
+	// may turn out to be one.
+	spare int
 }
 
 const dayMillis = 24 * 60 * 60 * 1000
@@ -69,7 +72,7 @@ func (t tally) wanted() func(point) bool {
 		for i, m := range t.measures {
 			if m.id == nil {
 				keep = keep || shown <= m.is.bound()
-			} else if id := m.id(p); len(seen[i]) < m.is.bound() && !met(seen[i], id) {
+			} else if id := m.id(p); len(seen[i]) < m.is.bound()+m.spare && !met(seen[i], id) {
 				seen[i] = append(seen[i], id)
 				keep = true
 			}

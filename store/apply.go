@@ -133,6 +133,18 @@ func (w *writer) merge(anonymous string, v *unit, now int64) error {
 	if err := w.mergeEnrolments(other.Unit, v.Unit); err != nil {
 		return err
 	}
+	if err := w.mergeMembers(other.Unit, v.Unit); err != nil {
+		return err
+	}
+	if account := other.state.Account; account != "" {
+		a, err := w.unit(segments.Unit{Who: segments.Account, ID: account})
+		if err != nil {
+			return err
+		}
+		if w.set != nil && w.set.Program.Rename(a.state, id, v.ID) {
+			a.dirty = true
+		}
+	}
 	other.state, other.record, other.merged = &segments.State{}, appendMerged(nil, v.ID), true
 	b := w.g.batch
 	if err := b.Delete(unitKey(nil, keyState, other.Unit), nil); err != nil {

@@ -1,14 +1,17 @@
 package store
 
 import (
+	"cmp"
 	"encoding/binary"
 	"errors"
+	"slices"
 	"sync/atomic"
 	"unsafe"
 
 	"github.com/cespare/xxhash/v2"
 	"github.com/dgraph-io/ristretto/v2"
 
+	"github.com/seed14307185/refract/rules"
 	"github.com/seed14307185/refract/segments"
 )
 
@@ -33,6 +36,7 @@ type entry struct {
 type cache struct {
 	entries     *ristretto.Cache[uint64, *entry]
 	generations [4096]atomic.Uint64
+	all         atomic.Uint64 // generation of every unit
 }
 
 func newCache(bytes int64) (*cache, error) {
@@ -52,13 +56,16 @@ func (c *cache) close() { c.entries.Close() }
 // key returns the cache's key for the unit now.
 func (c *cache) key(u segments.Unit) uint64 {
 	h := hash(u)
-	return mix(h ^ mix(c.generations[h%uint64(len(c.generations))].Load()+1))
+	return mix(h ^ mix(c.generations[h%uint64(len(c.generations))].Load()+1+c.all.Load()<<40))
 }
 
 // bump makes what is cached of the unit unreachable.
 func (c *cache) bump(u segments.Unit) {
 	c.generations[hash(u)%uint64(len(c.generations))].Add(1)
 }
+
+// bumpAll makes whatever is cached unreachable.
+func (c *cache) bumpAll() { c.all.Add(1) }
 
 // get returns the unit's entry under a key. Keys are hashes: the unit is
 // compared.
@@ -140,8 +147,56 @@ func (s *Store) readEntry(u segments.Unit) (*entry, error) {
 		e.into = into
 		return e, nil
 	}
-	e.record, err = parseRecord(b)
-	return e, err
+	if e.record, err = parseRecord(b); err != nil {
+		return nil, err
+	}
+	return e, s.complete(e, b != nil)
+}
+
+// asked is what records leave to those who read them.
+type asked struct {
+	set     *rules.Set
+	program *segments.Program // of the segments that are ready
+	cohorts map[segments.Who][]string
+	warming map[segments.Key]bool
+}
+
+// complete takes the segments that are warming out of a record, and adds those
+// that ask for cohorts. Of a unit that nothing is known of, the latter hold only
+// if it is a member of one.
+func (s *Store) complete(e *entry, known bool) error {
+	a := s.asked.Load()
+	if len(a.warming) > 0 {
+		e.record.Open = slices.DeleteFunc(e.record.Open, func(o segments.Open) bool { return a.warming[o.Segment] })
+	}
+	if len(a.cohorts[e.unit.Who]) == 0 {
+		return nil
+	}
+	member := map[string]segments.Interval{}
+	for _, name := range a.cohorts[e.unit.Who] {
+		v, err := s.membership(name, e.unit)
+		if err != nil {
+			return err
+		}
+		if v != (segments.Interval{}) {
+			member[name] = v
+		}
+	}
+	if !known && len(member) == 0 {
+		return nil
+	}
+	state, err := s.State(e.unit)
+	if err != nil {
+		return err
+	}
+	state.Cohorts = func(name string) segments.Interval { return member[name] }
+	for _, o := range a.program.Synced(e.unit.Who, state, s.opts.Now().UnixMilli()) {
+		if !a.warming[o.Segment] {
+			e.record.Open = append(e.record.Open, o)
+		}
+	}
+	slices.SortStableFunc(e.record.Open, func(a, b segments.Open) int { return cmp.Compare(a.Segment, b.Segment) })
+	return nil
 }
 
 // A decision record on disk: 'R', the account's length and bytes, then for
@@ -225,5 +280,16 @@ func (s *Store) State(u segments.Unit) (*segments.State, error) {
 	if err != nil {
 		return nil, err
 	}
-	return segments.DecodeState(b)
+	state, err := segments.DecodeState(b)
+	if err != nil {
+		return nil, err
+	}
+	state.Cohorts = func(name string) segments.Interval {
+		v, err := s.membership(name, u)
+		if err != nil {
+			s.fail(err)
+		}
+		return v
+	}
+	return state, nil
 }

@@ -19,6 +19,8 @@ const (
 	keyTally   = 't' // run → outcomes.Tally (JSON)
 	keyRun     = 'r' // rule NUL version → Run (JSON)
 	keyLedger  = 'l' // sequence → Entry (JSON)
+	keyCohort  = 'c' // name → Cohort (JSON)
+	keyMember  = 'm' // version of a cohort, unit → since when (varint)
 	keyVersion = 1
 )
 

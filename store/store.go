@@ -65,9 +65,15 @@ var ErrUnavailable = errors.New("the store takes no writes")
 
 // Store is the durable half of an edge. Safe for concurrent use.
 type Store struct {
-	opts  Options
-	db    *pebble.DB
-	cache *cache
+	opts    Options
+	db      *pebble.DB
+	options *pebble.Options
+	cache   *cache
+
+	cohorts    atomic.Pointer[map[string]Cohort]
+	version    atomic.Uint64 // of the newest refresh of a cohort
+	refreshing sync.Mutex
+	asked      atomic.Pointer[asked]
 
 	ops    chan *op
 	syncs  chan *group
@@ -161,11 +167,13 @@ func Open(o Options) (*Store, error) {
 	for i := range options.Levels {
 		options.Levels[i].FilterPolicy = bloom.FilterPolicy(10)
 	}
+	options.EnsureDefaults()
 	db, err := openPebble(o.Dir, options)
 	if err != nil {
 		return nil, openError(o.Dir, err)
 	}
-	s.db = db
+	s.db, s.options = db, options
+	s.asked.Store(&asked{})
 	if err := s.load(); err != nil {
 		return nil, errors.Join(openError(o.Dir, err), db.Close())
 	}
@@ -219,8 +227,11 @@ func (s *Store) load() error {
 	case len(version) != 1 || version[0] != keyVersion:
 		return fmt.Errorf("its format is %v, this version reads %d", version, keyVersion)
 	}
+	if err := s.loadCohorts(); err != nil {
+		return err
+	}
 	w := &s.w
-	w.s = s
+	w.s, w.cohorts = s, s.Cohorts()
 	if err = w.loadLogMeta(); err != nil {
 		return err
 	}
@@ -288,6 +299,8 @@ func (s *Store) Close() error {
 	s.using.Unlock()
 	s.ended.Wait()
 	close(s.gone)
+	s.refreshing.Lock() // a refresh that was under way has given up
+	defer s.refreshing.Unlock()
 	s.cache.close()
 	return s.db.Close()
 }

@@ -134,7 +134,7 @@ func (w *writer) use(set *rules.Set) error {
 	w.warm.Live = slices.DeleteFunc(slices.Clone(leaves), func(l segments.LeafKey) bool { return slices.Contains(w.warm.cold, l) })
 	w.warm.Ready = slices.DeleteFunc(ready, func(k segments.Key) bool { return !slices.Contains(w.warm.Ready, k) })
 	w.program = set.Program.Only(w.warm.Live)
-	w.s.setWarming(warming)
+	w.s.setWarming(set, warming)
 	return w.putWarm()
 }
 
@@ -146,10 +146,22 @@ func keysOf(list []segments.Segment) []segments.Key {
 	return keys
 }
 
-func (s *Store) setWarming(names []string) {
+// setWarming says which segments of a set are true for nobody yet.
+func (s *Store) setWarming(set *rules.Set, names []string) {
 	s.mu.Lock()
 	s.warming = names
 	s.mu.Unlock()
+	a := &asked{set: set, program: set.Program, cohorts: map[segments.Who][]string{}, warming: map[segments.Key]bool{}}
+	for _, who := range []segments.Who{segments.Visitor, segments.Account} {
+		a.cohorts[who] = set.Program.Cohorts(who)
+	}
+	for _, seg := range set.Segments {
+		if slices.Contains(names, seg.Name) {
+			a.warming[seg.Key()] = true
+		}
+	}
+	s.asked.Store(a)
+	s.cache.bumpAll()
 }
 
 // noteLoad puts a load on record, and the rules that it stopped by file.
@@ -196,7 +208,7 @@ func (s *Store) warmUp(ctx context.Context) error {
 	}
 	return s.do(ctx, func(w *writer) error {
 		w.warm.Ready = keysOf(w.set.Segments)
-		w.s.setWarming(nil)
+		w.s.setWarming(w.set, nil)
 		return w.putWarm()
 	})
 }
@@ -313,6 +325,9 @@ func (w *writer) refold(p *segments.Program, e *events.Event) error {
 	if err != nil {
 		return err
 	}
+	logged := *e
+	e = &logged
+	e.Visitor = visitor
 	for _, unit := range []segments.Unit{{Who: segments.Visitor, ID: visitor}, {Who: segments.Account, ID: e.Account}} {
 		if unit.ID == "" || e.Kind == events.Track && !p.Listens(unit.Who, e.Name) {
 			continue

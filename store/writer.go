@@ -31,9 +31,10 @@ type group struct {
 	errs     []error
 	changed  []segments.Unit // whose decision record changed
 	stops    []Stop
-	retained bool            // retain has run
-	events   int             // how many were appended
-	logged   []*events.Event // they, while leaves are cold
+	retained bool              // retain has run
+	events   int               // how many were appended
+	logged   []*events.Event   // they, while leaves are cold
+	cohorts  map[string]Cohort // that it changed
 }
 
 // writer is the state of the writer's goroutine: nobody else touches it.
@@ -53,7 +54,8 @@ type writer struct {
 	hears   map[string][]*tracked // by the events that matter to them
 	warm    warm
 
-	recent recent // units, as they are on disk or will be with the group
+	cohorts map[string]Cohort // as the last group left them
+	recent  recent            // units, as they are on disk or will be with the group
 
 	// What the current group changed and has not encoded yet.
 	g        *group
@@ -61,6 +63,7 @@ type writer struct {
 	enrolled map[enrolID]*enrolment
 	seen     map[string]bool
 	touched  map[*tracked]bool
+	members  map[string]bool // by key
 }
 
 // unit is what the writer knows of a unit.
@@ -169,6 +172,7 @@ func (s *Store) sync() {
 // acknowledge makes a group known to readers and callers.
 func (s *Store) acknowledge(g *group, err error) {
 	if err == nil {
+		s.publishCohorts(g.cohorts)
 		for _, u := range g.changed {
 			s.cache.bump(u)
 		}
@@ -201,6 +205,7 @@ func (w *writer) begin() {
 	w.enrolled = map[enrolID]*enrolment{}
 	w.seen = map[string]bool{}
 	w.touched = map[*tracked]bool{}
+	w.members = map[string]bool{}
 	w.logChanged = false
 }
 

@@ -1,0 +1,201 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"testing"
+	"time"
+
+	"github.com/seed14307185/refract/rules"
+	"github.com/seed14307185/refract/segments"
+)
+
+const synced = "amplitude/abc123"
+
+// cohortSite is the shared site whose segment exporters asks for a cohort.
+func cohortSite(t *testing.T) *rules.Set {
+	t.Helper()
+	return edited(t, "segments/exporters.yaml", "all: [{did: Report Exported, in_last: 7d}]",
+		"all: [{cohort: "+synced+"}, {not: {did: Report Exported}}]")
+}
+
+func visitors(ids ...string) []segments.Unit {
+	var list []segments.Unit
+	for _, id := range ids {
+		list = append(list, segments.Unit{Who: segments.Visitor, ID: id})
+	}
+	return list
+}
+
+// members says who of the visitors is in the segment that asks for the cohort.
+func members(s *Store, set *rules.Set, at time.Time, ids ...string) string {
+	list := ""
+	for _, id := range ids {
+		if holds(s, id, "exporters", set, at) {
+			list += id + " "
+		}
+	}
+	return list
+}
+
+func TestCohortMembership(t *testing.T) {
+	ctx := context.Background()
+	c := &clock{t: epoch}
+	dir := t.TempDir()
+	s := open(t, dir, c, nil)
+	set := cohortSite(t)
+	use(t, s, set)
+	all := []string{"anon-1", "ann", "bob", "cid", "dee"}
+	is := func(when, want string) {
+		t.Helper()
+		if got := members(s, set, c.now(), all...); got != want {
+			t.Errorf("%s: in the segment: %q, want %q", when, got, want)
+		}
+	}
+	do := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	is("before the first sync", "")
+	if err := s.AddMembers(ctx, synced, visitors("ann")); !errors.Is(err, ErrNoCohort) {
+		t.Errorf("members of a cohort that was never delivered: %v", err)
+	}
+	do(s.ReplaceCohort(ctx, synced, 48*time.Hour, visitors("bob", "anon-1", "bob")))
+	is("after a sync", "anon-1 bob ")
+	if n := s.Cohorts()[synced].Members; n != 2 {
+		t.Errorf("%d members", n)
+	}
+	do(s.AddMembers(ctx, synced, visitors("cid", "cid")))
+	do(s.RemoveMembers(ctx, synced, visitors("bob", "nobody")))
+	is("after a change", "anon-1 cid ")
+	appendAll(t, s, track(c, "cid", "Report Exported"))
+	is("after an event of a member", "anon-1 ")
+	in := identify(c, "ann")
+	in.Anonymous = "anon-1"
+	appendAll(t, s, in)
+	is("after a sign-in", "anon-1 ann ")
+	if n := s.Cohorts()[synced].Members; n != 3 {
+		t.Errorf("%d members after a sign-in", n)
+	}
+	closed(t, s)
+
+	s, err := Open(Options{Dir: dir, Log: slog.New(slog.DiscardHandler), Now: c.now, Reserve: 1})
+	do(err)
+	defer closed(t, s)
+	use(t, s, set)
+	is("after a restart", "anon-1 ann ")
+	c.advance(47 * time.Hour)
+	is("shortly before it is too old", "anon-1 ann ")
+	c.advance(time.Hour)
+	is("when it is too old", "")
+	do(s.ReplaceCohort(ctx, synced, 48*time.Hour, visitors("dee")))
+	is("after the next sync", "dee ")
+	do(s.ReplaceCohort(ctx, synced, 0, nil))
+	is("after an empty one", "")
+}
+
+// A refresh that is given up, or that a crash cut short, leaves the members as
+// they were, and nothing behind.
+func TestHalfARefreshIsNeverSeen(t *testing.T) {
+	ctx, cancel := context.WithCancel(context.Background())
+	c := &clock{t: epoch}
+	dir := t.TempDir()
+	s := open(t, dir, c, nil)
+	set := cohortSite(t)
+	use(t, s, set)
+	if err := s.ReplaceCohort(ctx, synced, 0, visitors("ann")); err != nil {
+		t.Fatal(err)
+	}
+	cancel()
+	if err := s.ReplaceCohort(ctx, synced, 0, visitors("bob")); err == nil {
+		t.Error("a refresh whose asker left was made")
+	}
+	if _, err := s.writeMembers(context.Background(), synced, s.version.Add(1), visitors("bob")); err != nil { // and then a crash
+		t.Fatal(err)
+	}
+	if got := members(s, set, c.now(), "ann", "bob"); got != "ann " {
+		t.Errorf("in the segment: %q", got)
+	}
+	closed(t, s)
+	s, err := Open(Options{Dir: dir, Log: slog.New(slog.DiscardHandler), Now: c.now, Reserve: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer closed(t, s)
+	use(t, s, set)
+	if got := members(s, set, c.now(), "ann", "bob"); got != "ann " {
+		t.Errorf("in the segment after a restart: %q", got)
+	}
+	for version := range s.version.Load() + 1 {
+		if b, err := s.get(memberKey(nil, version, visitors("bob")[0])); err != nil || b != nil {
+			t.Errorf("version %d of the members is still there: %v", version, err)
+		}
+	}
+}
+
+// Readers see the old members or the new ones, whole, while a refresh is made.
+func TestRefreshIsAtomic(t *testing.T) {
+	ctx := context.Background()
+	c := &clock{t: epoch}
+	s := open(t, t.TempDir(), c, nil)
+	defer closed(t, s)
+	set := cohortSite(t)
+	use(t, s, set)
+	const n = 200
+	var even, odd []segments.Unit
+	for i := range n {
+		even = append(even, visitors(fmt.Sprint("even-", i))...)
+		odd = append(odd, visitors(fmt.Sprint("odd-", i))...)
+	}
+	stop := make(chan struct{})
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for i := 0; ; i++ {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			list := [][]segments.Unit{even, odd}[i%2]
+			if err := s.ReplaceCohort(ctx, synced, 0, list); err != nil {
+				t.Error(err)
+				return
+			}
+		}
+	}()
+	seen := map[string]bool{}
+	for i := 0; len(seen) < 2 || i < 2000; i++ {
+		k := fmt.Sprint(i % n)
+		before := s.Cohorts()[synced].Version
+		got := members(s, set, c.now(), "even-"+k, "odd-"+k)
+		if s.Cohorts()[synced].Version != before || before == 0 {
+			continue
+		}
+		if got != "even-"+k+" " && got != "odd-"+k+" " {
+			t.Fatalf("in the segment: %q", got)
+		}
+		seen[got[:3]] = true
+	}
+	close(stop)
+	<-done
+}
+
+// BenchmarkReplaceCohort replaces a million members.
+func BenchmarkReplaceCohort(b *testing.B) {
+	s := benchStore(b, b.TempDir())
+	defer closed(b, s)
+	list := make([]segments.Unit, 1_000_000)
+	for i := range list {
+		list[i] = segments.Unit{Who: segments.Visitor, ID: fmt.Sprintf("visitor-%d", mix(uint64(i)))}
+	}
+	for b.Loop() {
+		if err := s.ReplaceCohort(context.Background(), synced, 0, list); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
