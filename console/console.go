@@ -110,6 +110,7 @@ func (c *Console) Handler() http.Handler {
 	mux.HandleFunc("GET /api/rules/{rule}", c.rule)
 	mux.HandleFunc("GET /api/ledger", c.ledger)
 	mux.HandleFunc("GET /api/explain", c.explain)
+	mux.HandleFunc("GET /api/seen", c.seen)
 	mux.HandleFunc("POST /api/reload", c.write(c.reload))
 	mux.HandleFunc("POST /api/off", c.write(c.turn(true)))
 	mux.HandleFunc("POST /api/on", c.write(c.turn(false)))

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -30,15 +31,26 @@ type ExplainedSegment struct {
 	Name       string               `json:"name"`
 	Who        segments.Who         `json:"who"`
 	Holds      bool                 `json:"holds"` // now
+	Warming    bool                 `json:"warming,omitempty"`
 	Conditions []ExplainedCondition `json:"conditions"`
 }
 
 // ExplainedCondition says when a condition holds, from now on, if nothing
 // further happens.
 type ExplainedCondition struct {
-	Depth     int    `json:"depth"`
-	Condition string `json:"condition"`
-	Holds     []Span `json:"holds"`
+	Depth     int      `json:"depth"`
+	Condition string   `json:"condition"`
+	Holds     []Span   `json:"holds"`
+	Because   []Reason `json:"because,omitempty"`
+}
+
+// Reason is an event, or the telling of a trait, that a condition follows
+// from.
+type Reason struct {
+	Event string    `json:"event,omitempty"`
+	Trait string    `json:"trait,omitempty"`
+	At    time.Time `json:"at"`
+	More  int       `json:"more,omitempty"` // events that are counted as one with it
 }
 
 // Span is a half-open span of time; nil is without a beginning or an end.
@@ -101,6 +113,7 @@ func (c *Console) explanation(visitor, path string) (*Explanation, error) {
 		At: now.UTC(), Revision: set.Revision, Visitor: s.Visitor, Account: s.Account,
 		Traits: states[segments.Visitor].Traits(), Path: path, Segments: []ExplainedSegment{},
 	}
+	warming := c.Store.Warming()
 	for _, seg := range set.Segments {
 		es := ExplainedSegment{Name: seg.Name, Who: seg.Who}
 		record := s.VisitorRecord
@@ -108,8 +121,9 @@ func (c *Console) explanation(visitor, path string) (*Explanation, error) {
 			record = s.AccountRecord
 		}
 		es.Holds = record.Holds(seg.Key(), now.UnixMilli())
+		es.Warming = slices.Contains(warming, seg.Name)
 		for _, line := range set.Program.Explain(seg.Name, states[seg.Who], now.UnixMilli()) {
-			es.Conditions = append(es.Conditions, ExplainedCondition{line.Depth, line.Condition, spans(line.Holds)})
+			es.Conditions = append(es.Conditions, ExplainedCondition{line.Depth, line.Condition, spans(line.Holds), reasons(line.Because)})
 		}
 		x.Segments = append(x.Segments, es)
 	}
@@ -180,7 +194,25 @@ func spans(list []segments.Interval) []Span {
 	return out
 }
 
+func reasons(list []segments.Because) []Reason {
+	var out []Reason
+	for _, b := range list {
+		out = append(out, Reason{b.Event, b.Trait, *instant(b.At), b.More})
+	}
+	return out
+}
+
 func instant(ms int64) *time.Time {
 	t := time.UnixMilli(ms).UTC()
 	return &t
+}
+
+// seen tells the names of events, traits and cohorts that came in so far.
+func (c *Console) seen(w http.ResponseWriter, _ *http.Request) {
+	names, err := c.Store.Seen()
+	if err != nil {
+		fail(w, http.StatusServiceUnavailable, err)
+		return
+	}
+	reply(w, names)
 }

@@ -37,6 +37,7 @@ type StoreCounters struct {
 	Repeated  uint64 `json:"repeated"`
 	Exposures uint64 `json:"exposures"`
 	Refused   uint64 `json:"refused"`
+	Clamped   uint64 `json:"clamped"`
 	Dropped   uint64 `json:"dropped"`
 }
 

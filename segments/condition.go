@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"maps"
 	"slices"
+	"strings"
 )
 
 // Segment is a named condition, true or false for a unit at a time.
@@ -32,7 +33,11 @@ func (s Segment) Events() []string {
 }
 
 // Names are what a segment asks about, each list sorted.
-type Names struct{ Events, Traits, Cohorts []string }
+type Names struct {
+	Events  []string `json:"events"`
+	Traits  []string `json:"traits"`
+	Cohorts []string `json:"cohorts"`
+}
 
 // Names returns the names that occur in the segment's condition. A segment
 // that doesn't compile has none.
@@ -46,6 +51,23 @@ func (s Segment) Names() Names {
 	slices.Sort(n.Traits)
 	n.Traits = slices.Compact(n.Traits)
 	return n
+}
+
+// Without returns the names that are not among those seen. A trait with a dot
+// in its name may be a path into another.
+func (n Names) Without(seen Names) Names {
+	missing := func(list, seen []string, same func(string) string) []string {
+		return slices.DeleteFunc(slices.Clone(list), func(name string) bool {
+			return slices.Contains(seen, name) || slices.Contains(seen, same(name))
+		})
+	}
+	itself := func(name string) string { return name }
+	head := func(name string) string { head, _, _ := strings.Cut(name, "."); return head }
+	return Names{
+		Events:  missing(n.Events, seen.Events, itself),
+		Traits:  missing(n.Traits, seen.Traits, head),
+		Cohorts: missing(n.Cohorts, seen.Cohorts, itself),
+	}
 }
 
 // Condition is a node of the condition language: one of the connectives All,

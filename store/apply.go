@@ -4,8 +4,10 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
+	"time"
 
 	"github.com/seed14307185/refract/events"
+	"github.com/seed14307185/refract/rules"
 	"github.com/seed14307185/refract/segments"
 )
 
@@ -19,6 +21,7 @@ func (w *writer) append(e *events.Event) error {
 	}
 	logged := *e // the asker's stays as it is
 	e = &logged
+	w.clamp(e)
 	visitor, err := w.resolve(e.Visitor)
 	if err != nil {
 		return err
@@ -54,7 +57,23 @@ func (w *writer) append(e *events.Event) error {
 		}
 	}
 	w.s.counters.events.Add(1)
+	if err := w.noteNames(e); err != nil {
+		return err
+	}
 	return w.log(e)
+}
+
+// clamp does not believe a time that is later than the event's receipt, or
+// earlier than an event may be late: the states rely on it.
+func (w *writer) clamp(e *events.Event) {
+	late := rules.DefaultLate
+	if w.set != nil {
+		late = w.set.Edge.Late
+	}
+	if e.Time.After(e.Received) || e.Time.Before(e.Received.Add(-late).Truncate(time.Millisecond)) {
+		e.Time = e.Received.UTC().Truncate(time.Millisecond)
+		w.s.counters.clamped.Add(1)
+	}
 }
 
 // repeated says whether the event was appended before, and remembers it.

@@ -20,6 +20,7 @@ const (
 	keyRun     = 'r' // rule NUL version → Run (JSON)
 	keyLedger  = 'l' // sequence → Entry (JSON)
 	keyCohort  = 'c' // name → Cohort (JSON)
+	keyName    = 'n' // kind and name of an event or trait → nothing: it was seen
 	keyMember  = 'm' // version of a cohort, unit → since when (varint)
 	keyVersion = 1
 )

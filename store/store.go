@@ -97,7 +97,7 @@ type Store struct {
 
 // counters are what the store counts, for metrics.
 type counters struct {
-	events, repeated, exposures, refused, dropped atomic.Uint64
+	events, repeated, exposures, refused, dropped, clamped atomic.Uint64
 }
 
 // Counters are what a store counted since it was opened.
@@ -106,6 +106,7 @@ type Counters struct {
 	Repeated  uint64 // recognised as repetitions and left out
 	Exposures uint64 // first exposures enrolled
 	Refused   uint64 // events refused because the store takes no writes
+	Clamped   uint64 // events whose time was not plausible, and became that of their receipt
 	Dropped   uint64 // exposures and observed events that found the queue full
 }
 
@@ -116,6 +117,7 @@ func (s *Store) Counters() Counters {
 		Repeated:  s.counters.repeated.Load(),
 		Exposures: s.counters.exposures.Load(),
 		Refused:   s.counters.refused.Load(),
+		Clamped:   s.counters.clamped.Load(),
 		Dropped:   s.counters.dropped.Load(),
 	}
 }
@@ -232,6 +234,9 @@ func (s *Store) load() error {
 	}
 	w := &s.w
 	w.s, w.cohorts = s, s.Cohorts()
+	if w.names, err = s.loadNames(); err != nil {
+		return err
+	}
 	if err = w.loadLogMeta(); err != nil {
 		return err
 	}

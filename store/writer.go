@@ -54,6 +54,7 @@ type writer struct {
 	hears   map[string][]*tracked // by the events that matter to them
 	warm    warm
 
+	names   map[string]bool   // seen so far, by kind and name
 	cohorts map[string]Cohort // as the last group left them
 	recent  recent            // units, as they are on disk or will be with the group
 

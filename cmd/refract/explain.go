@@ -20,12 +20,14 @@ func newExplainCommand() *cobra.Command {
 	var visitor, page string
 	var asJSON bool
 	cmd := &cobra.Command{
-		Use:   "explain --visitor ID [--url PATH]",
-		Short: "Why a visitor gets what on a page",
-		Args:  usage(cobra.NoArgs),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			if visitor == "" {
-				return usageErrorf("--visitor is needed")
+		Use:   "explain VISITOR [--url PATH]",
+		Short: "Which segments a visitor is in and why, and what they get on a page",
+		Args:  usage(cobra.MaximumNArgs(1)),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 1 && visitor == "" {
+				visitor = args[0]
+			} else if len(args) == 1 || visitor == "" {
+				return usageErrorf("one visitor is needed: refract explain VISITOR, or --visitor ID")
 			}
 			var raw json.RawMessage
 			q := url.Values{"visitor": {visitor}}
@@ -68,12 +70,19 @@ func printExplanation(out io.Writer, x *console.Explanation) {
 	}
 	for _, s := range x.Segments {
 		holds := "does not hold"
-		if s.Holds {
+		switch {
+		case s.Warming:
+			holds = "is warming: it is computed from the log, and true for nobody until then"
+		case s.Holds:
 			holds = "HOLDS"
 		}
 		fmt.Fprintf(out, "\nsegment %s (%s) %s\n", s.Name, s.Who, holds)
 		for _, c := range s.Conditions {
-			fmt.Fprintf(out, "  %s%s  %s\n", strings.Repeat("  ", c.Depth), c.Condition, spansText(c.Holds))
+			indent := strings.Repeat("  ", c.Depth)
+			fmt.Fprintf(out, "  %s%s  %s\n", indent, c.Condition, spansText(c.Holds))
+			if len(c.Because) > 0 {
+				fmt.Fprintf(out, "  %s  because of %s\n", indent, reasonsText(c.Because))
+			}
 		}
 	}
 	if x.Path == "" {
@@ -103,6 +112,29 @@ func spansText(list []console.Span) string {
 			until = "until " + stamp(*s.Until)
 		}
 		parts = append(parts, from+" "+until)
+	}
+	return strings.Join(parts, ", ")
+}
+
+// maxReasons is how many reasons of a condition are printed; --json has all.
+const maxReasons = 8
+
+func reasonsText(list []console.Reason) string {
+	var parts []string
+	if n := len(list) - maxReasons; n > 0 {
+		parts = append(parts, fmt.Sprintf("%d earlier ones", n))
+		list = list[n:]
+	}
+	for _, r := range list {
+		name := r.Event
+		if r.Trait != "" {
+			name = "trait " + r.Trait
+		}
+		text := name + " at " + stamp(r.At)
+		if r.More > 0 {
+			text += fmt.Sprintf(" and %d before", r.More)
+		}
+		parts = append(parts, text)
 	}
 	return strings.Join(parts, ", ")
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"net/http"
 	"os"
 	"slices"
 	"strings"
@@ -10,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/seed14307185/refract/rules"
+	"github.com/seed14307185/refract/segments"
 )
 
 func newInitCommand() *cobra.Command {
@@ -30,11 +32,14 @@ func newInitCommand() *cobra.Command {
 
 func newCheckCommand() *cobra.Command {
 	var origin string
+	var c adminClient
 	cmd := &cobra.Command{
 		Use:   "check [DIR] [--origin URL]",
 		Short: "Validate a site directory and print each rule's sentence",
 		Long: "Validate a site directory and print each rule's sentence.\n\n" +
-			"With --origin, pages are fetched from there too, and which surfaces are on them is printed.",
+			"With --origin, pages are fetched from there too, and which surfaces are on them is printed.\n\n" +
+			"If a refract of this directory is running, it is asked which events, traits and cohorts it\n" +
+			"has seen, and a segment that asks about others is warned of.",
 		Args: usage(cobra.MaximumNArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			set, err := rules.Load(siteArg(args))
@@ -49,6 +54,8 @@ func newCheckCommand() *cobra.Command {
 			for _, w := range set.Warnings {
 				cmd.PrintErrf("warning: %s\n", w)
 			}
+			c.site = siteArg(args)
+			warnUnseen(cmd, &c, set)
 			for _, r := range set.Rules {
 				cmd.Printf("%s (%s): %s\n", r.Name, r.State, r.Sentence())
 			}
@@ -59,8 +66,29 @@ func newCheckCommand() *cobra.Command {
 			return checkPage(cmd, set, origin)
 		},
 	}
+	cmd.Flags().StringVar(&c.address, "admin", "", "address of the admin listener of the running refract, HOST:PORT or unix:PATH (default: that of the directory)")
 	cmd.Flags().StringVar(&origin, "origin", "", "a page of the origin to look for surfaces on, as a URL")
 	return cmd
+}
+
+// warnUnseen warns of segments that ask about what a running refract has never
+// seen. That none runs is no reason to refuse a directory.
+func warnUnseen(cmd *cobra.Command, c *adminClient, set *rules.Set) {
+	var seen segments.Names
+	if err := c.call(cmd.Context(), http.MethodGet, "/api/seen", nil, &seen); err != nil {
+		return
+	}
+	for _, s := range set.Segments {
+		n := s.Names().Without(seen)
+		for _, list := range []struct {
+			kind  string
+			names []string
+		}{{"event", n.Events}, {"trait", n.Traits}, {"cohort", n.Cohorts}} {
+			for _, name := range list.names {
+				cmd.PrintErrf("warning: segments/%s.yaml: the %s %q was never seen\n", s.Name, list.kind, name)
+			}
+		}
+	}
 }
 
 // checkPage fetches a page and says which of the rules' surfaces are on it.

@@ -81,6 +81,7 @@ func (c standingCollector) Collect(ch chan<- prometheus.Metric) {
 	out.count(s.events, n.Events, "appended")
 	out.count(s.events, n.Repeated, "repeated")
 	out.count(s.events, n.Refused, "refused")
+	out.count(s.events, n.Clamped, "clamped")
 	out.count(s.exposures, n.Exposures)
 	out.count(s.dropped, n.Dropped, "queue")
 
