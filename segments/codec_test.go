@@ -35,11 +35,11 @@ func everything() []segments.Segment {
 func FuzzDecodeState(f *testing.F) {
 	p := compile(f, everything()...)
 	c := newTrial(1)
-	c.late = 3 * c.unit
+	c.late = 3 * c.Unit
 	s := &segments.State{}
 	for i := range 40 {
-		c.now = c.now.Add(c.unit)
-		p.Fold(pick(c, segments.Visitor, segments.Account), s, c.event())
+		c.now = c.now.Add(c.Unit)
+		p.Fold([]segments.Who{segments.Visitor, segments.Account}[c.IntN(2)], s, c.Event(c.now, c.late))
 		if i%4 == 0 {
 			f.Add(p.AppendState(nil, s))
 		}

@@ -219,7 +219,7 @@ func TestManyOpenings(t *testing.T) {
 				fold("A", now)
 			}
 			if tt.latest > 0 {
-				end := now.Add(-time.Duration(1+r.Int64N(ms(tt.latest))) * time.Millisecond)
+				end := now.Add(-time.Duration(1+r.Int64N(tt.latest.Milliseconds())) * time.Millisecond)
 				fold("B", end)
 				begun = slices.DeleteFunc(begun, func(t time.Time) bool { return !t.After(end) })
 			}

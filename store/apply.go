@@ -36,19 +36,15 @@ func (w *writer) append(e *events.Event) error {
 			return err
 		}
 	}
-	if w.program.Fold(segments.Visitor, v.state, e) {
+	if w.program.Fold(segments.Visitor, v.state, e) || v.record == nil { // from now on it is known
 		v.dirty = true
 	}
 	if e.Account == "" {
 		e.Account = v.state.Account
 	}
-	if e.Account != "" && (e.Kind != events.Track || w.program.Listens(segments.Account, e.Name)) {
-		a, err := w.unit(segments.Unit{Who: segments.Account, ID: e.Account})
-		if err != nil {
+	if e.Account != "" {
+		if err := w.foldAccount(e); err != nil {
 			return err
-		}
-		if w.program.Fold(segments.Account, a.state, e) {
-			a.dirty = true
 		}
 	}
 	if e.Kind == events.Track {
@@ -61,6 +57,20 @@ func (w *writer) append(e *events.Event) error {
 		return err
 	}
 	return w.log(e)
+}
+
+func (w *writer) foldAccount(e *events.Event) error {
+	a, err := w.known(segments.Unit{Who: segments.Account, ID: e.Account})
+	if err != nil || a.record != nil && e.Kind == events.Track && !w.program.Listens(segments.Account, e.Name) {
+		return err
+	}
+	if a, err = w.unit(a.Unit); err != nil {
+		return err
+	}
+	if w.program.Fold(segments.Account, a.state, e) || a.record == nil {
+		a.dirty = true
+	}
+	return nil
 }
 
 // clamp does not believe a time that is later than the event's receipt, or

@@ -328,13 +328,20 @@ func (w *writer) refold(p *segments.Program, e *events.Event) error {
 	logged := *e
 	e = &logged
 	e.Visitor = visitor
-	for _, unit := range []segments.Unit{{Who: segments.Visitor, ID: visitor}, {Who: segments.Account, ID: e.Account}} {
+	account := e.Account
+	for _, unit := range []segments.Unit{{Who: segments.Visitor, ID: visitor}, {Who: segments.Account, ID: account}} {
 		if unit.ID == "" || e.Kind == events.Track && !p.Listens(unit.Who, e.Name) {
 			continue
 		}
 		u, err := w.unit(unit)
 		if err != nil {
 			return err
+		}
+		// What the visitor's account was then may not have been told by the event;
+		// what it is now, the state knows.
+		e.Account = ""
+		if unit.Who == segments.Account {
+			e.Account = account
 		}
 		if p.Fold(unit.Who, u.state, e) {
 			u.dirty = true

@@ -18,6 +18,7 @@ const rooms = `
 	rewrite/selector < rewrite;
 	events < events/segment;
 	events < segments;
+	segments < segments/oracle;
 	rewrite, segments < rules;
 	events, rules < outcomes;
 	segments, rules, outcomes < store;

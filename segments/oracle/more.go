@@ -1,4 +1,4 @@
-package segments_test
+package oracle
 
 import (
 	"fmt"
@@ -11,7 +11,7 @@ import (
 )
 
 // holdsMore goes on where holds ends.
-func (h history) holdsMore(c segments.Condition, who segments.Who, t int64) bool {
+func (h History) holdsMore(c segments.Condition, who segments.Who, t int64) bool {
 	switch c := c.(type) {
 	case segments.Sequence:
 		for _, last := range h.within(c.Then[len(c.Then)-1], nil, t, c.InLast) {
@@ -47,7 +47,7 @@ func (h history) holdsMore(c segments.Condition, who segments.Who, t int64) bool
 	case segments.Cohort:
 		return memberOf(c.Name, t)
 	case segments.Ref:
-		return h.holds(c.Condition, who, t)
+		return h.Holds(c.Condition, who, t)
 	case segments.Held:
 		if h.held(c, who, t) {
 			return true
@@ -65,7 +65,7 @@ func (h history) holdsMore(c segments.Condition, who segments.Who, t int64) bool
 
 // steps says whether events of the names follow one another strictly between
 // two times, and are known at t.
-func (h history) steps(names []string, after, before, t int64) bool {
+func (h History) steps(names []string, after, before, t int64) bool {
 	if len(names) == 0 {
 		return after < before
 	}
@@ -79,13 +79,13 @@ func (h history) steps(names []string, after, before, t int64) bool {
 
 // held says whether the condition has held for StableFor: at t, and at every
 // moment of [t − StableFor, t] at which it could have changed.
-func (h history) held(c segments.Held, who segments.Who, t int64) bool {
+func (h History) held(c segments.Held, who segments.Who, t int64) bool {
 	from := t - ms(c.StableFor)
-	if !h.holds(c.Condition, who, t) || !h.holds(c.Condition, who, from) {
+	if !h.Holds(c.Condition, who, t) || !h.Holds(c.Condition, who, from) {
 		return false
 	}
 	for _, m := range h.changes(c.Condition, t) {
-		if m > from && m < t && !h.holds(c.Condition, who, m) {
+		if m > from && m < t && !h.Holds(c.Condition, who, m) {
 			return false
 		}
 	}
@@ -93,7 +93,7 @@ func (h history) held(c segments.Held, who segments.Who, t int64) bool {
 }
 
 // changes are the moments up to t at which a condition may change.
-func (h history) changes(c segments.Condition, t int64) []int64 {
+func (h History) changes(c segments.Condition, t int64) []int64 {
 	var list []int64
 	for _, d := range append(spans(c), 0) {
 		for _, e := range h {
@@ -176,7 +176,8 @@ const (
 
 func memberOf(name string, t int64) bool { return name == "m" && t >= memberFrom && t < memberUntil }
 
-func cohorts(name string) segments.Interval {
+// Cohorts are the memberships that the oracle takes every unit to have.
+func Cohorts(name string) segments.Interval {
 	if name != "m" {
 		return segments.Interval{}
 	}

@@ -1,4 +1,9 @@
-package segments_test
+// Package oracle is the condition language once more, for tests to hold the
+// engine against: it keeps every event of a unit and tests the definition of
+// each condition, as docs/segments.md says it, at one time. It is written to be
+// plainly right, and shares no code with the engine. It also generates
+// conditions and events of every kind.
+package oracle
 
 import (
 	"encoding/json"
@@ -11,29 +16,28 @@ import (
 	"github.com/seed14307185/refract/segments"
 )
 
-// history is the oracle: it keeps every event of a unit and tests the
-// definition of each condition, as docs say it, at one time. It is written to
-// be plainly right, and shares no code with the engine.
-type history []*events.Event
+// History is all events of a unit, in any order.
+type History []*events.Event
 
-func (h history) holds(c segments.Condition, who segments.Who, t int64) bool {
+// Holds says whether the condition is true at a time, in Unix milliseconds.
+func (h History) Holds(c segments.Condition, who segments.Who, t int64) bool {
 	switch c := c.(type) {
 	case segments.All:
 		for _, kid := range c {
-			if !h.holds(kid, who, t) {
+			if !h.Holds(kid, who, t) {
 				return false
 			}
 		}
 		return true
 	case segments.Any:
 		for _, kid := range c {
-			if h.holds(kid, who, t) {
+			if h.Holds(kid, who, t) {
 				return true
 			}
 		}
 		return false
 	case segments.Not:
-		return !h.holds(c.Condition, who, t)
+		return !h.Holds(c.Condition, who, t)
 	case segments.Trait:
 		traits := h.traits(who, t)
 		for _, m := range c.Match {
@@ -68,7 +72,7 @@ func (h history) holds(c segments.Condition, who segments.Who, t int64) bool {
 		a, b := h.within(c.Event, c.Where, t, 0), h.within(c.Before, nil, t, 0)
 		return len(a) > 0 && (len(b) == 0 || at(a[0]) < at(b[0]))
 	case segments.Repeats:
-		values := map[string]history{}
+		values := map[string]History{}
 		for _, e := range h.within(c.Event, c.Where, t, c.InLast) {
 			if v := find(e.Properties, c.Same); v != nil {
 				text := fmt.Sprintf("%#v", v)
@@ -115,7 +119,7 @@ func (h history) holds(c segments.Condition, who segments.Who, t int64) bool {
 
 func at(e *events.Event) int64 { return e.Time.UnixMilli() }
 func ms(d time.Duration) int64 { return d.Milliseconds() }
-func visitors(list history) int {
+func visitors(list History) int {
 	ids := map[string]bool{}
 	for _, e := range list {
 		ids[e.Visitor] = true
@@ -125,8 +129,8 @@ func visitors(list history) int {
 
 // within returns the matching events in (t − window, t], or up to t if the
 // window is 0, by time.
-func (h history) within(name string, where []segments.Match, t int64, window time.Duration) history {
-	var list history
+func (h History) within(name string, where []segments.Match, t int64, window time.Duration) History {
+	var list History
 	for _, e := range h {
 		if e.Kind != events.Track || e.Name != name || at(e) > t || window != 0 && at(e) <= t-ms(window) {
 			continue
@@ -145,7 +149,7 @@ func (h history) within(name string, where []segments.Match, t int64, window tim
 
 // traits are the latest values up to t; in one millisecond the value with the
 // greater JSON text is the latest.
-func (h history) traits(who segments.Who, t int64) map[string]any {
+func (h History) traits(who segments.Who, t int64) map[string]any {
 	kind := map[segments.Who]events.Kind{segments.Visitor: events.Identify, segments.Account: events.Group}[who]
 	latest := map[string]any{}
 	when := map[string]int64{}
@@ -163,9 +167,9 @@ func (h history) traits(who segments.Who, t int64) map[string]any {
 	return latest
 }
 
-// account is the latest account that an event told; of one millisecond the
+// Account is the latest account that an event told; of one millisecond the
 // greater.
-func (h history) account() string {
+func (h History) Account() string {
 	account, when := "", int64(0)
 	for _, e := range h {
 		if e.Account != "" && (account == "" || at(e) > when || at(e) == when && e.Account > account) {
