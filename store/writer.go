@@ -277,11 +277,14 @@ func (w *writer) encode(u *unit, now int64) error {
 		return err
 	}
 	record := appendRecord(nil, w.program.Record(u.Who, u.state, now))
-	if string(record) == string(u.record) {
+	same := u.record != nil && string(record) == string(u.record)
+	if !same || len(w.s.asked.Load().cohorts[u.Who]) > 0 { // what a reader adds to a record follows from the state
+		w.g.changed = append(w.g.changed, u.Unit)
+	}
+	if same {
 		return nil
 	}
 	u.record = record
-	w.g.changed = append(w.g.changed, u.Unit)
 	return b.Set(unitKey(nil, keyRecord, u.Unit), record, nil)
 }
 
