@@ -4,9 +4,10 @@ package events
 // above what the vendors document for their own endpoints, so that an SDK that
 // its vendor serves is served here too.
 const (
-	// MaxBody is the longest request body, in bytes, after decompression. A
-	// batch of Segment's is documented to be at most 500 kB.
-	MaxBody = 512 << 10
+	// MaxBody is the longest request body, in bytes, after decompression.
+	// Segment documents 500 kB for a batch, Amplitude 1 MB. Where others take
+	// more, their SDKs send in smaller parts after a 413.
+	MaxBody = 1 << 20
 	// MaxEvent is the longest single event, in bytes of JSON. Segment
 	// documents 32 kB.
 	MaxEvent = 64 << 10

@@ -15,10 +15,10 @@ type Edge struct {
 	// TrustedProxies are the peers whose X-Forwarded-* and Forwarded headers are
 	// believed and handed on; everyone else's are replaced.
 	TrustedProxies []netip.Prefix
-	Data           string // DefaultData, relative to the working directory
-	Off            bool   // every page as the app made it: no rule is live
-	Attribute      string // what marks regions; DefaultAttribute
-	Sources        Sources
+	Data           string            // DefaultData, relative to the working directory
+	Off            bool              // every page as the app made it: no rule is live
+	Attribute      string            // what marks regions; DefaultAttribute
+	Sources        map[string]Source // by the vendor's name
 	Identity       Identity
 	Events         []events.Observation
 	Late           time.Duration // how late an event may come in and still count; DefaultLate
@@ -35,26 +35,32 @@ type Edge struct {
 	Watch          bool // the site directory is reloaded when it changes
 }
 
-// Sources are the analytics SDKs that may send events. An empty key means that
-// the mount does not exist.
-type Sources struct {
-	Segment struct{ WriteKey string } // resolved
+// Source is an analytics vendor whose SDKs may send events to its mount.
+type Source struct {
+	Key     string // what they must present, resolved; never empty
+	Account string // the type of group that is a visitor's account, where the vendor has several; empty: none is
 }
 
 // Identity lists, in order, where a request's ids are read from. By default a
 // visitor is known by the first-party id alone, an account and traits by
 // nothing.
 type Identity struct {
-	Visitor []IdentitySource // cookie, header or first-party
+	Visitor []IdentitySource // cookie, header, first-party or a vendor
 	Account []IdentitySource // cookie or header
 	Traits  []IdentitySource // header, of the origin's responses
 }
 
-// IdentitySource is one of "cookie:NAME", "header:NAME" and "first-party".
+// IdentitySource is one of "cookie:NAME", "header:NAME", "first-party" and an
+// analytics vendor's name, which stands for the cookies of its browser SDK.
 type IdentitySource struct {
-	Kind string // "cookie", "header" or "first-party"
-	Name string // of a header, in canonical form
+	Kind string // "cookie", "header", "first-party" or one of IdentityVendors
+	// Name is of a header in canonical form, and of a vendor the key in its
+	// cookies' names: empty is any.
+	Name string
 }
+
+// IdentityVendors are the vendors whose cookies tell who a visitor is.
+var IdentityVendors = []string{"segment", "rudderstack", "posthog", "mixpanel", "amplitude", "braze"}
 
 // Retention bounds the event log. It is never shorter than Edge.Late.
 type Retention struct {

@@ -9,6 +9,9 @@ import (
 
 var tokenSyntax = syntax("^[!#$%&'*+.^_`|~0-9A-Za-z-]+$") // RFC 9110, 5.6.2
 
+// nameless are the sources whose cookies have one name.
+var nameless = []string{"first-party", "segment", "rudderstack"}
+
 // read reads the identity sources. Each list that is given replaces its
 // default.
 func (id *Identity) read(v value) {
@@ -30,10 +33,10 @@ func (id *Identity) read(v value) {
 			case !slices.Contains(kinds, kind):
 				entry.refuse(didYouMean(kind, kinds, ""), "%s can be read from %s, found %q", key, either(kinds), s)
 				continue
-			case kind == "first-party" && named:
-				entry.refuse("write first-party alone: its cookie has a fixed name", "first-party takes no name")
+			case named && slices.Contains(nameless, kind):
+				entry.refuse("write "+kind+" alone: its cookies have fixed names", "%s takes no name", kind)
 				continue
-			case kind != "first-party" && !tokenSyntax().MatchString(name):
+			case (named || kind == "cookie" || kind == "header") && !tokenSyntax().MatchString(name):
 				entry.refuse(fmt.Sprintf("write %s:NAME", kind), "%q names no %s", s, kind)
 				continue
 			case kind == "header":
@@ -48,7 +51,7 @@ func (id *Identity) read(v value) {
 		return all
 	}
 	if list, ok := f.get("visitor").some("sources such as cookie:NAME"); ok {
-		id.Visitor = read("visitor", list, "cookie", "header", "first-party")
+		id.Visitor = read("visitor", list, append([]string{"cookie", "header", "first-party"}, IdentityVendors...)...)
 	}
 	list, _ := f.get("account").list("sources such as header:NAME")
 	id.Account = read("account", list, "cookie", "header")

@@ -48,7 +48,7 @@ func TestEdge(t *testing.T) {
 	if !reflect.DeepEqual(e.Identity, identity) {
 		t.Errorf("identity: %+v", e.Identity)
 	}
-	if e.Late != 12*time.Hour || e.Retain != (Retention{30 * 24 * time.Hour, 5 << 30}) || e.Sources.Segment.WriteKey != "a-key" || e.Off {
+	if e.Late != 12*time.Hour || e.Retain != (Retention{30 * 24 * time.Hour, 5 << 30}) || e.Sources["segment"].Key != "a-key" || e.Off {
 		t.Errorf("%+v", e)
 	}
 	at := time.UnixMilli(0)

@@ -66,11 +66,7 @@ func readEdge(v value) Edge {
 		}
 		set(&e.Attribute)(name, ok)
 	}
-	if s, ok := f.get("sources").fields("a mapping of sources", "segment"); ok {
-		if s, ok := s.get("segment").fields("a mapping with a write_key", "write_key"); ok {
-			set(&e.Sources.Segment.WriteKey)(secret(s.get("write_key")))
-		}
-	}
+	e.readSources(f.get("sources"))
 	e.Identity.read(f.get("identity"))
 	if list, ok := f.get("events").list("observations"); ok {
 		for _, o := range list {

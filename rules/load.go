@@ -118,7 +118,7 @@ func (d *directory) edge() Edge {
 
 // rules reads rules/ and checks how the rules go together.
 func (d *directory) rules(s *Set, known *parts) {
-	nobody := len(s.Edge.Identity.Account) == 0 && s.Edge.Sources.Segment.WriteKey == ""
+	nobody := len(s.Edge.Identity.Account) == 0 && !s.Edge.tellsAccounts()
 	type place struct {
 		surface  string
 		priority int

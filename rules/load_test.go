@@ -365,8 +365,8 @@ sources: {segment: {write_key: plain-key}}
 	}
 	t.Setenv("REFRACT_TEST_TOKEN", "s3cret\n")
 	s := load(t, dir)
-	if s.Edge.Token != "s3cret" || s.Edge.Sources.Segment.WriteKey != "plain-key" {
-		t.Errorf("token %q, write key %q", s.Edge.Token, s.Edge.Sources.Segment.WriteKey)
+	if s.Edge.Token != "s3cret" || s.Edge.Sources["segment"].Key != "plain-key" {
+		t.Errorf("token %q, write key %q", s.Edge.Token, s.Edge.Sources["segment"].Key)
 	}
 	if len(s.Warnings) != 1 || strings.Contains(s.Warnings[0].String(), "plain-key") {
 		t.Errorf("warnings: %v", s.Warnings)

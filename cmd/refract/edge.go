@@ -16,6 +16,7 @@ import (
 	"github.com/seed14307185/refract/certs"
 	"github.com/seed14307185/refract/console"
 	"github.com/seed14307185/refract/events"
+	"github.com/seed14307185/refract/events/ingest"
 	"github.com/seed14307185/refract/events/segment"
 	"github.com/seed14307185/refract/proxy"
 	"github.com/seed14307185/refract/proxy/cache"
@@ -77,7 +78,7 @@ const (
 	// spansDeadline is how long the end of the process waits for the collector.
 	spansDeadline = 2 * time.Second
 
-	segmentMount = "/_refract/ingest/segment"
+	ingestMounts = "/_refract/ingest/" // one for each source of the site
 )
 
 // newEdge loads the site directory and opens the store. Options that the site
@@ -328,16 +329,26 @@ func (e *edge) checks() []console.Check {
 
 // mount returns the handler of a path below /_refract/, if the set has one.
 func (e *edge) mount(set *rules.Set, path string) http.Handler {
-	if rest, ok := strings.CutPrefix(path, segmentMount); ok && strings.HasPrefix(rest, "/") && set.Edge.Sources.Segment.WriteKey != "" {
-		return http.StripPrefix(segmentMount, &segment.Handler{
-			WriteKey: set.Edge.Sources.Segment.WriteKey,
-			Late:     set.Edge.Late,
-			Now:      e.now,
-			Append:   e.store.Append,
-			Refused:  e.meter.refused,
-		})
+	rest, ok := strings.CutPrefix(path, ingestMounts)
+	name, _, below := strings.Cut(rest, "/")
+	source, known := set.Edge.Sources[name]
+	if !ok || !below || !known {
+		return nil
 	}
-	return nil
+	m := ingest.Mount{
+		Key: source.Key, Account: source.Account, Late: set.Edge.Late,
+		Now: e.now, Append: e.store.Append, Refused: e.meter.refused,
+	}
+	return http.StripPrefix(ingestMounts+name, vendor(name, m))
+}
+
+// vendor returns the handler of a source of that name.
+func vendor(name string, m ingest.Mount) http.Handler {
+	switch name {
+	case segment.Source:
+		return &segment.Handler{Mount: m}
+	}
+	return http.NotFoundHandler()
 }
 
 // served is told of every exchange.

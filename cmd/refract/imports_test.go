@@ -16,7 +16,8 @@ import (
 const rooms = `
 	< rewrite/selector, rewrite/coding, rewrite/internal/first, events, certs, certs/acmetest, demo/planner, proxy/cache;
 	rewrite/selector < rewrite;
-	events < events/segment;
+	events < events/ingest;
+	events/ingest < events/ingest/ingesttest, events/segment;
 	events < segments;
 	segments < segments/oracle;
 	rewrite, segments < rules;
@@ -49,7 +50,7 @@ var owners = map[string][]string{
 	"go.uber.org/zap":                {"certs"},
 	"github.com/prometheus":          {"cmd/refract"},
 	"github.com/spf13/cobra":         {"cmd/refract"},
-	"net/http":                       {"proxy", "console", "events/segment", "certs", "certs/acmetest", "demo", "demo/planner", "cmd/refract", "proxy/front", "proxy/origin", "proxy/cache"},
+	"net/http": {"proxy", "console", "events/segment", "certs", "certs/acmetest", "demo", "demo/planner", "cmd/refract", "proxy/front", "proxy/origin", "proxy/cache", "events/ingest", "events/ingest/ingesttest"},
 	"github.com/quic-go/quic-go":     {"proxy/front"},
 	"github.com/pires/go-proxyproto": {"proxy/front"},
 	"github.com/fsnotify/fsnotify":   {"cmd/refract"},

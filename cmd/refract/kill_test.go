@@ -270,7 +270,7 @@ func (s *sender) deliver(visitor string, names ...string) bool {
 		s.t.Error(err)
 		return false
 	}
-	if _, ok := s.request(http.MethodPost, segmentMount+path, "", b); !ok {
+	if _, ok := s.request(http.MethodPost, ingestMounts+"segment"+path, "", b); !ok {
 		return false
 	}
 	for _, id := range ids {

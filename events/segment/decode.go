@@ -2,15 +2,14 @@ package segment
 
 import (
 	"fmt"
-	"math"
-	"strconv"
 	"time"
 
 	"github.com/seed14307185/refract/events"
+	"github.com/seed14307185/refract/events/ingest"
 )
 
-// call says what a path calls: the type of its message, or "batch".
-func call(path string) (name string, ok bool) {
+// Call says what a path calls: the type of its message, or "batch".
+func Call(path string) (name string, ok bool) {
 	switch path {
 	case "/v1/track", "/v1/t":
 		return "track", true
@@ -30,44 +29,26 @@ func call(path string) (name string, ok bool) {
 	return "", false
 }
 
-// clock is what dates the events of one request.
-type clock struct {
-	received time.Time
-	late     time.Duration
-}
-
-// object reads a body that is one JSON object.
-func object(raw []byte) (map[string]any, error) {
-	v, err := events.DecodeJSON(raw)
-	if err != nil {
-		return nil, err
-	}
-	body, ok := v.(map[string]any)
-	if !ok {
-		return nil, events.Refuse(events.RefusedType, "the body is not an object")
-	}
-	return body, nil
-}
-
-// decode turns the body of a call into events: all of them or none.
-func decode(call string, body map[string]any, c clock) ([]*events.Event, error) {
+// Decode turns the body of a call into events: all of them or none. source is
+// their Source: RudderStack's API is this one too.
+func Decode(source, call string, body ingest.Fields, c ingest.Clock) ([]*events.Event, error) {
 	if call != "batch" {
-		e, err := event(&message{body, body, c}, call)
+		e, err := event(&message{body, body, source, c}, call)
 		if err != nil {
 			return nil, err
 		}
 		return []*events.Event{e}, nil
 	}
-	items, ok := body["batch"].([]any)
-	if !ok {
-		return nil, events.Refuse(events.RefusedType, "batch must be an array")
+	items, err := body.List("batch")
+	if err == nil && body["batch"] == nil {
+		err = events.Refuse(events.RefusedType, "batch must be an array")
 	}
-	if len(items) > events.MaxBatch {
-		return nil, events.Refuse(events.RefusedLimit, "batch has more than %d messages", events.MaxBatch)
+	if err != nil {
+		return nil, err
 	}
 	batch := make([]*events.Event, len(items))
 	for i, item := range items {
-		e, err := batched(item, body, c)
+		e, err := batched(item, body, source, c)
 		if err != nil {
 			return nil, fmt.Errorf("batch[%d]: %w", i, err)
 		}
@@ -76,13 +57,13 @@ func decode(call string, body map[string]any, c clock) ([]*events.Event, error) 
 	return batch, nil
 }
 
-func batched(item any, body map[string]any, c clock) (*events.Event, error) {
-	fields, ok := item.(map[string]any)
-	if !ok {
-		return nil, events.Refuse(events.RefusedType, "not an object")
+func batched(item any, body ingest.Fields, source string, c ingest.Clock) (*events.Event, error) {
+	fields, err := ingest.Object(item)
+	if err != nil {
+		return nil, err
 	}
 	call, _ := fields["type"].(string)
-	return event(&message{fields, body, c}, call)
+	return event(&message{fields, body, source, c}, call)
 }
 
 // event maps one message.
@@ -91,19 +72,19 @@ func batched(item any, body map[string]any, c clock) (*events.Event, error) {
 // with both ids and from an alias. Any other message with both ids is the
 // user's, and says nothing about the anonymous visitor.
 func event(m *message, call string) (*events.Event, error) {
-	e := &events.Event{Source: Source, Received: m.clock.received}
-	var err error
-	if e.Time, err = m.time(); err != nil {
-		return nil, err
-	}
-	if e.ID, err = m.id("messageId"); err != nil {
-		return nil, err
-	}
-	user, err := m.id("userId")
+	e := &events.Event{Source: m.source}
+	err := m.date(e)
 	if err != nil {
 		return nil, err
 	}
-	anonymous, err := m.id("anonymousId")
+	if e.ID, err = m.ID("messageId"); err != nil {
+		return nil, err
+	}
+	user, err := m.ID("userId")
+	if err != nil {
+		return nil, err
+	}
+	anonymous, err := m.ID("anonymousId")
 	if err != nil {
 		return nil, err
 	}
@@ -116,9 +97,9 @@ func event(m *message, call string) (*events.Event, error) {
 	switch call {
 	case "track":
 		e.Kind = events.Track
-		e.Properties, err = m.object("properties")
+		e.Properties, err = m.properties("properties")
 		if err == nil {
-			e.Name, err = m.name("event")
+			e.Name, err = m.Name("event")
 		}
 	case "page":
 		err = m.view(e, "Page Viewed")
@@ -129,7 +110,7 @@ func event(m *message, call string) (*events.Event, error) {
 		if user != "" && user != anonymous {
 			e.Anonymous = anonymous
 		}
-		e.Traits, err = m.object("traits")
+		e.Traits, err = m.traits()
 	case "group":
 		err = m.group(e)
 	case "alias":
@@ -140,32 +121,30 @@ func event(m *message, call string) (*events.Event, error) {
 	if err != nil {
 		return nil, err
 	}
-	if e.Visitor == "" {
-		return nil, events.Refuse(events.RefusedID, "userId or anonymousId is needed")
-	}
-	if e.Properties.Size()+e.Traits.Size() > events.MaxEvent {
-		return nil, events.Refuse(events.RefusedLimit, "the message is longer than %d bytes", events.MaxEvent)
+	if err := ingest.Check(e, "userId or anonymousId"); err != nil {
+		return nil, err
 	}
 	return e, nil
 }
 
 // message is one message and the body that it came in, whose context and
-// sentAt stand in for those that the message lacks. A field that is null or an
-// empty string is absent, as the SDKs mean it.
+// sentAt stand in for those that the message lacks.
 type message struct {
-	fields, body map[string]any
-	clock        clock
+	ingest.Fields
+	body   ingest.Fields
+	source string
+	clock  ingest.Clock
 }
 
 // view makes a page or screen view: a track with a fixed name, and what the
 // page is called among its properties.
 func (m *message) view(e *events.Event, name string) error {
-	properties, err := m.object("properties")
+	properties, err := m.properties("properties")
 	if err != nil {
 		return err
 	}
 	for _, field := range []string{"name", "category"} {
-		text, err := m.text(field)
+		text, err := m.Text(field)
 		if err != nil {
 			return err
 		}
@@ -184,20 +163,20 @@ func (m *message) view(e *events.Event, name string) error {
 func (m *message) group(e *events.Event) error {
 	e.Kind = events.Group
 	var err error
-	if e.Account, err = m.id("groupId"); err != nil {
+	if e.Account, err = m.ID("groupId"); err != nil {
 		return err
 	}
 	if e.Account == "" {
 		return events.Refuse(events.RefusedID, "groupId is needed")
 	}
-	e.Traits, err = m.object("traits")
+	e.Traits, err = m.properties("traits")
 	return err
 }
 
 // alias makes an alias of previousId to userId. The browser SDK also sends an
 // alias of an id to itself: that is an identify without traits.
 func (m *message) alias(e *events.Event, user string) error {
-	previous, err := m.id("previousId")
+	previous, err := m.ID("previousId")
 	if err != nil {
 		return err
 	}
@@ -210,116 +189,62 @@ func (m *message) alias(e *events.Event, user string) error {
 	return nil
 }
 
+// traits are an identify's, which RudderStack's SDKs put into its context.
+func (m *message) traits() (events.Properties, error) {
+	traits, err := m.properties("traits")
+	if traits != nil || err != nil {
+		return traits, err
+	}
+	context, err := m.Object("context")
+	if err != nil {
+		return nil, err
+	}
+	return properties(context, "traits")
+}
+
 // account returns context.groupId.
 func (m *message) account() (string, error) {
-	for _, fields := range []map[string]any{m.fields, m.body} {
-		switch context := fields["context"].(type) {
-		case nil:
-		case map[string]any:
-			if id, err := id("context.groupId", context["groupId"]); id != "" || err != nil {
-				return id, err
-			}
-		default:
-			return "", events.Refuse(events.RefusedType, "context must be an object")
+	for _, fields := range []ingest.Fields{m.Fields, m.body} {
+		context, err := fields.Object("context")
+		if err != nil {
+			return "", err
+		}
+		if id, err := ingest.ID("context.groupId", context["groupId"]); id != "" || err != nil {
+			return id, err
 		}
 	}
 	return "", nil
 }
 
-// time returns when the event happened. originalTimestamp is the sender's own
+// date sets when the event happened. originalTimestamp is the sender's own
 // reading; timestamp may be one that a forwarder has corrected already.
-func (m *message) time() (time.Time, error) {
-	client, err := instant(m.fields, "originalTimestamp")
-	if err == nil && client.IsZero() {
-		client, err = instant(m.fields, "timestamp")
-	}
+func (m *message) date(e *events.Event) error {
+	client, err := either("originalTimestamp", m.Fields, "timestamp", m.Fields)
 	if err != nil {
-		return time.Time{}, err
+		return err
 	}
-	sent, err := instant(m.fields, "sentAt")
-	if err == nil && sent.IsZero() {
-		sent, err = instant(m.body, "sentAt")
-	}
+	sent, err := either("sentAt", m.Fields, "sentAt", m.body)
 	if err != nil {
-		return time.Time{}, err
+		return err
 	}
-	return events.HappenedAt(client, sent, m.clock.received, m.clock.late), nil
+	m.clock.Date(e, client, sent)
+	return nil
 }
 
-// instant reads a time: RFC 3339, or without a zone (as Python's SDK dates its
-// batches), which is UTC.
-func instant(fields map[string]any, field string) (time.Time, error) {
-	switch v := fields[field].(type) {
-	case nil:
-		return time.Time{}, nil
-	case string:
-		if v == "" {
-			return time.Time{}, nil
-		}
-		for _, layout := range []string{time.RFC3339, "2006-01-02T15:04:05"} {
-			if t, err := time.Parse(layout, v); err == nil {
-				return t, nil
-			}
-		}
-		return time.Time{}, events.Refuse(events.RefusedTime, "%s is not an ISO 8601 time", field)
+// either reads a time from the first of two fields that has one.
+func either(name string, fields ingest.Fields, other string, otherFields ingest.Fields) (time.Time, error) {
+	t, err := fields.Instant(name)
+	if err == nil && t.IsZero() {
+		t, err = otherFields.Instant(other)
 	}
-	return time.Time{}, events.Refuse(events.RefusedTime, "%s must be a string", field)
+	return t, err
 }
 
-func (m *message) id(field string) (string, error) { return id(field, m.fields[field]) }
-
-// id reads an id: a string, or a whole number that JSON carries exactly, since
-// some apps number their users.
-func id(field string, v any) (string, error) {
-	switch v := v.(type) {
-	case nil:
-		return "", nil
-	case float64:
-		if v == math.Trunc(v) && math.Abs(v) < 1<<53 {
-			return strconv.FormatInt(int64(v), 10), nil
-		}
-		return "", events.Refuse(events.RefusedType, "%s is a number but not a whole one below 2^53", field)
-	case string:
-		if len(v) > events.MaxID {
-			return "", events.Refuse(events.RefusedID, "%s is longer than %d bytes", field, events.MaxID)
-		}
-		return v, nil
-	}
-	return "", events.Refuse(events.RefusedType, "%s must be a string", field)
+func (m *message) properties(field string) (events.Properties, error) {
+	return properties(m.Fields, field)
 }
 
-func (m *message) text(field string) (string, error) {
-	switch v := m.fields[field].(type) {
-	case nil:
-		return "", nil
-	case string:
-		return v, nil
-	}
-	return "", events.Refuse(events.RefusedType, "%s must be a string", field)
-}
-
-func (m *message) name(field string) (string, error) {
-	name, err := m.text(field)
-	switch {
-	case err != nil:
-		return "", err
-	case name == "":
-		return "", events.Refuse(events.RefusedType, "%s is needed", field)
-	case len(name) > events.MaxName:
-		return "", events.Refuse(events.RefusedLimit, "%s is longer than %d bytes", field, events.MaxName)
-	}
-	return name, nil
-}
-
-func (m *message) object(field string) (events.Properties, error) {
-	switch v := m.fields[field].(type) {
-	case nil:
-		return nil, nil
-	case map[string]any:
-		if len(v) == 0 {
-			return nil, nil
-		}
-		return v, nil
-	}
-	return nil, events.Refuse(events.RefusedType, "%s must be an object", field)
+func properties(f ingest.Fields, field string) (events.Properties, error) {
+	v, err := f.Object(field)
+	return events.Properties(v), err
 }

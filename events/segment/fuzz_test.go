@@ -12,6 +12,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/seed14307185/refract/events"
+	"github.com/seed14307185/refract/events/ingest"
 	"github.com/seed14307185/refract/events/segment"
 )
 
@@ -32,11 +33,11 @@ func FuzzDecode(f *testing.F) {
 	f.Fuzz(func(t *testing.T, path uint8, body []byte) {
 		var got []*events.Event
 		var refused []string
-		h := &segment.Handler{
-			WriteKey: writeKey, Late: 24 * time.Hour, Now: func() time.Time { return now },
+		h := &segment.Handler{Mount: ingest.Mount{
+			Key: writeKey, Late: 24 * time.Hour, Now: func() time.Time { return now },
 			Append:  func(_ context.Context, batch []*events.Event) error { got = batch; return nil },
 			Refused: func(reason string) { refused = append(refused, reason) },
-		}
+		}}
 		r := httptest.NewRequest("POST", paths[int(path)%len(paths)], strings.NewReader(string(body)))
 		r.SetBasicAuth(writeKey, "")
 		w := httptest.NewRecorder()

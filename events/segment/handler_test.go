@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/seed14307185/refract/events"
+	"github.com/seed14307185/refract/events/ingest"
 	"github.com/seed14307185/refract/events/segment"
 )
 
@@ -37,10 +38,10 @@ type edge struct {
 
 func serve(t *testing.T) *edge {
 	e := &edge{}
-	e.handler = segment.Handler{
-		WriteKey: writeKey,
-		Late:     24 * time.Hour,
-		Now:      func() time.Time { return now },
+	e.handler.Mount = ingest.Mount{
+		Key:  writeKey,
+		Late: 24 * time.Hour,
+		Now:  func() time.Time { return now },
 		Append: func(ctx context.Context, batch []*events.Event) error {
 			e.mu.Lock()
 			defer e.mu.Unlock()
@@ -209,7 +210,7 @@ func TestTooLongBodies(t *testing.T) {
 		"bomb":  bomb[:len(bomb)-9], // its broken end shows whether it is read that far
 		"gzip":  compressed(t, spaces+" "),
 	} {
-		e.refuses(t, name, 413, "size", "longer than 524288 bytes", func() (*http.Response, answer) { return e.post(t, "/v1/batch", body) })
+		e.refuses(t, name, 413, "size", "longer than 1048576 bytes", func() (*http.Response, answer) { return e.post(t, "/v1/batch", body) })
 	}
 	body := `{"event":"E","userId":"u"}`
 	body += spaces[len(body):]
@@ -279,7 +280,7 @@ func TestWriteKey(t *testing.T) {
 			t.Errorf("%s: %+v, refused %v, %v", c.name, a, e.refused, resp.Header)
 		}
 	}
-	e.handler.WriteKey = ""
+	e.handler.Key = ""
 	for _, authorization := range []string{"", "Basic Og==", right} {
 		if resp, _ := e.send(t, "POST", "/v1/track", `{"event":"E","userId":"u","writeKey":""}`, "Authorization", authorization); resp.StatusCode != 401 {
 			t.Errorf("no write key is configured, %q presented: %d", authorization, resp.StatusCode)
@@ -328,7 +329,7 @@ func TestEmptyBatch(t *testing.T) {
 // A handler without its optional fields works.
 func TestZeroFields(t *testing.T) {
 	var got []*events.Event
-	h := &segment.Handler{WriteKey: "k", Append: func(_ context.Context, batch []*events.Event) error { got = batch; return nil }}
+	h := &segment.Handler{Mount: ingest.Mount{Key: "k", Append: func(_ context.Context, batch []*events.Event) error { got = batch; return nil }}}
 	for _, body := range []string{`{"event":"E","userId":"u","writeKey":"k"}`, `{`} {
 		h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("POST", "/v1/track", strings.NewReader(body)))
 	}
@@ -339,7 +340,7 @@ func TestZeroFields(t *testing.T) {
 
 func BenchmarkTrack(b *testing.B) {
 	const body = `{"type":"track","event":"Project Created","userId":"u-1","anonymousId":"13c75dc9-c5ef-473e-aca2-90ec4b76c02f","messageId":"node-next-1","timestamp":"2026-11-23T20:27:58.777Z","integrations":{},"properties":{"plan":"trial","seats":3,"tags":["a","b"]},"context":{"library":{"name":"@segment/analytics-node","version":"3.1.0"}}}`
-	h := &segment.Handler{WriteKey: writeKey, Late: time.Hour, Append: func(context.Context, []*events.Event) error { return nil }}
+	h := &segment.Handler{Mount: ingest.Mount{Key: writeKey, Late: time.Hour, Append: func(context.Context, []*events.Event) error { return nil }}}
 	b.SetBytes(int64(len(body)))
 	b.ReportAllocs()
 	for b.Loop() {

@@ -1,0 +1,115 @@
+package ingest
+
+import (
+	"bytes"
+	"compress/gzip"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/seed14307185/refract/events"
+)
+
+// Body returns the request's body, decompressed if it is gzip. Neither
+// Content-Type nor Content-Encoding is asked: SDKs send gzip without saying so,
+// and JSON as text or as a form.
+func Body(w http.ResponseWriter, r *http.Request) ([]byte, error) {
+	tooLong := events.Refuse(events.RefusedSize, "the body is longer than %d bytes", events.MaxBody)
+	raw, err := io.ReadAll(http.MaxBytesReader(w, r.Body, events.MaxBody))
+	if over := (*http.MaxBytesError)(nil); errors.As(err, &over) {
+		return nil, tooLong
+	}
+	if err != nil {
+		return nil, events.Refuse(events.RefusedBody, "the body ended early")
+	}
+	if !bytes.HasPrefix(raw, []byte{0x1f, 0x8b}) {
+		return raw, nil
+	}
+	broken := events.Refuse(events.RefusedBody, "the body is broken gzip")
+	unzip, err := gzip.NewReader(bytes.NewReader(raw))
+	if err != nil {
+		return nil, broken
+	}
+	raw, err = io.ReadAll(io.LimitReader(unzip, events.MaxBody+1))
+	if err != nil {
+		return nil, broken
+	}
+	if len(raw) > events.MaxBody {
+		return nil, tooLong
+	}
+	return raw, nil
+}
+
+// Unwrap returns the JSON that a body is: as it stands, in base64, or either
+// as the parameter data of a form.
+func Unwrap(raw []byte) ([]byte, error) {
+	text := strings.TrimSpace(string(raw))
+	if strings.HasPrefix(text, "{") || strings.HasPrefix(text, "[") {
+		return raw, nil
+	}
+	if strings.Contains(text, "data=") {
+		form, err := url.ParseQuery(text)
+		if err != nil {
+			return nil, events.Refuse(events.RefusedBody, "the body is a broken form")
+		}
+		if text = strings.TrimSpace(form.Get("data")); strings.HasPrefix(text, "{") || strings.HasPrefix(text, "[") {
+			return []byte(text), nil
+		}
+	}
+	if text == "" {
+		return nil, events.Refuse(events.RefusedJSON, "not one JSON value: there is nothing")
+	}
+	return Base64(text)
+}
+
+// base64Text makes one alphabet of both. A plus that a form was not told to
+// escape has become a space.
+var base64Text = strings.NewReplacer("-", "+", "_", "/", " ", "+", "\r", "", "\n", "")
+
+// Base64 decodes base64 of either alphabet, padded or not.
+func Base64(text string) ([]byte, error) {
+	raw, err := base64.RawStdEncoding.DecodeString(strings.TrimRight(base64Text.Replace(text), "="))
+	if err != nil {
+		return nil, events.Refuse(events.RefusedBody, "the body is neither JSON nor base64")
+	}
+	return raw, nil
+}
+
+// WriteJSON answers with a value as JSON, which no cache may keep.
+func WriteJSON(w http.ResponseWriter, status int, v any) {
+	h := w.Header()
+	h.Set("Content-Type", "application/json")
+	h.Set("Cache-Control", "no-store")
+	w.WriteHeader(status)
+	json.NewEncoder(w).Encode(v)
+}
+
+// prefix is what the mount stripped off the path.
+func prefix(r *http.Request) string {
+	path, _, _ := strings.Cut(r.RequestURI, "?")
+	prefix, ok := strings.CutSuffix(path, r.URL.EscapedPath())
+	if !ok || !strings.HasPrefix(prefix, "/") {
+		return ""
+	}
+	return prefix
+}
+
+// Payload returns the JSON of a request: Unwrap of its body, or of the
+// parameter data of a GET, which old and small SDKs send.
+func Payload(w http.ResponseWriter, r *http.Request) ([]byte, error) {
+	switch r.Method {
+	case http.MethodPost:
+		raw, err := Body(w, r)
+		if err != nil {
+			return nil, err
+		}
+		return Unwrap(raw)
+	case http.MethodGet:
+		return Unwrap([]byte("data=" + url.QueryEscape(r.URL.Query().Get("data"))))
+	}
+	return nil, NotPosted()
+}
