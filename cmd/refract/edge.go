@@ -17,6 +17,7 @@ import (
 	"github.com/seed14307185/refract/console"
 	"github.com/seed14307185/refract/events"
 	"github.com/seed14307185/refract/events/ingest"
+	"github.com/seed14307185/refract/events/posthog"
 	"github.com/seed14307185/refract/events/segment"
 	"github.com/seed14307185/refract/proxy"
 	"github.com/seed14307185/refract/proxy/cache"
@@ -347,6 +348,8 @@ func vendor(name string, m ingest.Mount) http.Handler {
 	switch name {
 	case segment.Source:
 		return &segment.Handler{Mount: m}
+	case posthog.Source:
+		return &posthog.Handler{Mount: m}
 	}
 	return http.NotFoundHandler()
 }
