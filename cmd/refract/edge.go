@@ -18,6 +18,7 @@ import (
 	"github.com/seed14307185/refract/events"
 	"github.com/seed14307185/refract/events/ingest"
 	"github.com/seed14307185/refract/events/posthog"
+	"github.com/seed14307185/refract/events/rudderstack"
 	"github.com/seed14307185/refract/events/segment"
 	"github.com/seed14307185/refract/proxy"
 	"github.com/seed14307185/refract/proxy/cache"
@@ -350,6 +351,8 @@ func vendor(name string, m ingest.Mount) http.Handler {
 		return &segment.Handler{Mount: m}
 	case posthog.Source:
 		return &posthog.Handler{Mount: m}
+	case rudderstack.Source:
+		return &rudderstack.Handler{Mount: m}
 	}
 	return http.NotFoundHandler()
 }
