@@ -17,6 +17,7 @@ import (
 	"github.com/seed14307185/refract/console"
 	"github.com/seed14307185/refract/events"
 	"github.com/seed14307185/refract/events/ingest"
+	"github.com/seed14307185/refract/events/mixpanel"
 	"github.com/seed14307185/refract/events/posthog"
 	"github.com/seed14307185/refract/events/rudderstack"
 	"github.com/seed14307185/refract/events/segment"
@@ -353,6 +354,8 @@ func vendor(name string, m ingest.Mount) http.Handler {
 		return &posthog.Handler{Mount: m}
 	case rudderstack.Source:
 		return &rudderstack.Handler{Mount: m}
+	case mixpanel.Source:
+		return &mixpanel.Handler{Mount: m}
 	}
 	return http.NotFoundHandler()
 }

@@ -17,7 +17,7 @@ const rooms = `
 	< rewrite/selector, rewrite/coding, rewrite/internal/first, events, certs, certs/acmetest, demo/planner, proxy/cache;
 	rewrite/selector < rewrite;
 	events < events/ingest;
-	events/ingest < events/ingest/ingesttest, events/segment, events/posthog;
+	events/ingest < events/ingest/ingesttest, events/segment, events/mixpanel, events/posthog;
 	events/segment < events/rudderstack;
 	events < segments;
 	segments < segments/oracle;
@@ -29,7 +29,7 @@ const rooms = `
 	rules, events < proxy/origin;
 	rules, outcomes, store < console;
 	demo/planner < demo;
-	console, proxy, proxy/front, proxy/origin, proxy/cache, store, outcomes, events/segment, certs, demo, events/posthog, events/rudderstack < cmd/refract;
+	console, proxy, proxy/front, proxy/origin, proxy/cache, store, outcomes, events/segment, certs, demo, events/posthog, events/rudderstack, events/mixpanel < cmd/refract;
 `
 
 // owners says which room alone may import a package, outside its tests.
@@ -51,7 +51,7 @@ var owners = map[string][]string{
 	"go.uber.org/zap":                {"certs"},
 	"github.com/prometheus":          {"cmd/refract"},
 	"github.com/spf13/cobra":         {"cmd/refract"},
-	"net/http":                       {"proxy", "console", "events/segment", "certs", "certs/acmetest", "demo", "demo/planner", "cmd/refract", "proxy/front", "proxy/origin", "proxy/cache", "events/ingest", "events/ingest/ingesttest", "events/posthog", "events/rudderstack"},
+	"net/http":                       {"proxy", "console", "events/segment", "certs", "certs/acmetest", "demo", "demo/planner", "cmd/refract", "proxy/front", "proxy/origin", "proxy/cache", "events/ingest", "events/ingest/ingesttest", "events/posthog", "events/rudderstack", "events/mixpanel", "events/amplitude", "events/braze"},
 	"github.com/quic-go/quic-go":     {"proxy/front"},
 	"github.com/pires/go-proxyproto": {"proxy/front"},
 	"github.com/fsnotify/fsnotify":   {"cmd/refract"},
