@@ -16,6 +16,7 @@ import (
 	"github.com/seed14307185/refract/certs"
 	"github.com/seed14307185/refract/console"
 	"github.com/seed14307185/refract/events"
+	"github.com/seed14307185/refract/events/amplitude"
 	"github.com/seed14307185/refract/events/ingest"
 	"github.com/seed14307185/refract/events/mixpanel"
 	"github.com/seed14307185/refract/events/posthog"
@@ -356,6 +357,8 @@ func vendor(name string, m ingest.Mount) http.Handler {
 		return &rudderstack.Handler{Mount: m}
 	case mixpanel.Source:
 		return &mixpanel.Handler{Mount: m}
+	case amplitude.Source:
+		return &amplitude.Handler{Mount: m}
 	}
 	return http.NotFoundHandler()
 }
