@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/http"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -16,12 +15,6 @@ import (
 	"github.com/seed14307185/refract/certs"
 	"github.com/seed14307185/refract/console"
 	"github.com/seed14307185/refract/events"
-	"github.com/seed14307185/refract/events/amplitude"
-	"github.com/seed14307185/refract/events/ingest"
-	"github.com/seed14307185/refract/events/mixpanel"
-	"github.com/seed14307185/refract/events/posthog"
-	"github.com/seed14307185/refract/events/rudderstack"
-	"github.com/seed14307185/refract/events/segment"
 	"github.com/seed14307185/refract/proxy"
 	"github.com/seed14307185/refract/proxy/cache"
 	"github.com/seed14307185/refract/proxy/front"
@@ -81,8 +74,6 @@ const (
 
 	// spansDeadline is how long the end of the process waits for the collector.
 	spansDeadline = 2 * time.Second
-
-	ingestMounts = "/_refract/ingest/" // one for each source of the site
 )
 
 // newEdge loads the site directory and opens the store. Options that the site
@@ -329,38 +320,6 @@ func (e *edge) checks() []console.Check {
 			return "", nil
 		}},
 	}
-}
-
-// mount returns the handler of a path below /_refract/, if the set has one.
-func (e *edge) mount(set *rules.Set, path string) http.Handler {
-	rest, ok := strings.CutPrefix(path, ingestMounts)
-	name, _, below := strings.Cut(rest, "/")
-	source, known := set.Edge.Sources[name]
-	if !ok || !below || !known {
-		return nil
-	}
-	m := ingest.Mount{
-		Key: source.Key, Account: source.Account, Late: set.Edge.Late,
-		Now: e.now, Append: e.store.Append, Refused: e.meter.refused,
-	}
-	return http.StripPrefix(ingestMounts+name, vendor(name, m))
-}
-
-// vendor returns the handler of a source of that name.
-func vendor(name string, m ingest.Mount) http.Handler {
-	switch name {
-	case segment.Source:
-		return &segment.Handler{Mount: m}
-	case posthog.Source:
-		return &posthog.Handler{Mount: m}
-	case rudderstack.Source:
-		return &rudderstack.Handler{Mount: m}
-	case mixpanel.Source:
-		return &mixpanel.Handler{Mount: m}
-	case amplitude.Source:
-		return &amplitude.Handler{Mount: m}
-	}
-	return http.NotFoundHandler()
 }
 
 // served is told of every exchange.

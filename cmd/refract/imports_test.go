@@ -17,7 +17,7 @@ const rooms = `
 	< rewrite/selector, rewrite/coding, rewrite/internal/first, events, certs, certs/acmetest, demo/planner, proxy/cache;
 	rewrite/selector < rewrite;
 	events < events/ingest;
-	events/ingest < events/ingest/ingesttest, events/segment, events/amplitude, events/mixpanel, events/posthog;
+	events/ingest < events/ingest/ingesttest, events/segment, events/braze, events/amplitude, events/mixpanel, events/posthog;
 	events/segment < events/rudderstack;
 	events < segments;
 	segments < segments/oracle;
@@ -29,7 +29,7 @@ const rooms = `
 	rules, events < proxy/origin;
 	rules, outcomes, store < console;
 	demo/planner < demo;
-	console, proxy, proxy/front, proxy/origin, proxy/cache, store, outcomes, events/segment, certs, demo, events/posthog, events/rudderstack, events/mixpanel, events/amplitude < cmd/refract;
+	console, proxy, proxy/front, proxy/origin, proxy/cache, store, outcomes, events/segment, certs, demo, events/posthog, events/rudderstack, events/mixpanel, events/amplitude, events/braze < cmd/refract;
 `
 
 // owners says which room alone may import a package, outside its tests.

@@ -1,0 +1,52 @@
+package main
+
+import (
+	"net/http"
+	"strings"
+
+	"github.com/seed14307185/refract/events/amplitude"
+	"github.com/seed14307185/refract/events/braze"
+	"github.com/seed14307185/refract/events/ingest"
+	"github.com/seed14307185/refract/events/mixpanel"
+	"github.com/seed14307185/refract/events/posthog"
+	"github.com/seed14307185/refract/events/rudderstack"
+	"github.com/seed14307185/refract/events/segment"
+	"github.com/seed14307185/refract/rules"
+)
+
+// ingestMounts is where the sources of the site are mounted, each by its name.
+const ingestMounts = "/_refract/ingest/"
+
+// mount returns the handler of a path below /_refract/, if the set has one.
+func (e *edge) mount(set *rules.Set, path string) http.Handler {
+	rest, ok := strings.CutPrefix(path, ingestMounts)
+	name, _, below := strings.Cut(rest, "/")
+	source, known := set.Edge.Sources[name]
+	if !ok || !below || !known {
+		return nil
+	}
+	m := ingest.Mount{
+		Key: source.Key, Account: source.Account, Late: set.Edge.Late,
+		Now: e.now, Append: e.store.Append, Refused: e.meter.refused,
+	}
+	return http.StripPrefix(ingestMounts+name, vendor(name, m))
+}
+
+// vendor returns the handler of a source of that name.
+func vendor(name string, m ingest.Mount) http.Handler {
+	switch name {
+	case segment.Source:
+		return &segment.Handler{Mount: m}
+	case posthog.Source:
+		return &posthog.Handler{Mount: m}
+	case rudderstack.Source:
+		return &rudderstack.Handler{Mount: m}
+	case mixpanel.Source:
+		return &mixpanel.Handler{Mount: m}
+	case amplitude.Source:
+		return &amplitude.Handler{Mount: m}
+	case braze.Source:
+		return &braze.Handler{Mount: m}
+	}
+	return http.NotFoundHandler()
+}
