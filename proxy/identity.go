@@ -66,8 +66,12 @@ func (p *Proxy) identify(set *rules.Set, r *http.Request) identity {
 }
 
 func readSource(s rules.IdentitySource, h http.Header) string {
-	if s.Kind == "header" {
+	switch s.Kind {
+	case "header":
 		return validID(h.Get(s.Name))
+	case "cookie":
+	default:
+		return vendorID(s, h)
 	}
 	v := cookieValue(h, s.Name)
 	if strings.IndexByte(v, '%') >= 0 {
