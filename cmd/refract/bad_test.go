@@ -305,7 +305,7 @@ func TestHostileEvents(t *testing.T) {
 		{"invalid UTF-8", "track", "{\"event\":\"\xff\",\"userId\":\"eve\"}", events.RefusedText, 400},
 	} {
 		before := taken()
-		resp, body := r.do(http.MethodPost, ingestMounts+"segment"+"/v1/"+x.call, "", strings.NewReader(x.body), "Authorization", "Basic dGVzdC1rZXk6")
+		resp, body := r.do(http.MethodPost, ingestMounts+"segment/v1/"+x.call, "", strings.NewReader(x.body), "Authorization", "Basic dGVzdC1rZXk6")
 		var answer struct{ Code string }
 		if err := json.Unmarshal([]byte(body), &answer); err != nil {
 			t.Fatalf("%s: %s %q: %v", x.name, resp.Status, body, err)

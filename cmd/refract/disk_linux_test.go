@@ -60,7 +60,7 @@ func (d *smallDisk) free() {
 // sendOne sends an event and returns the answer's status and headers.
 func (r *refract) sendOne(properties string) *http.Response {
 	r.t.Helper()
-	resp, _ := r.do(http.MethodPost, ingestMounts+"segment"+"/v1/track", "",
+	resp, _ := r.do(http.MethodPost, ingestMounts+"segment/v1/track", "",
 		strings.NewReader(`{"event":"E","userId":"ann","properties":{"p":"`+properties+`"}}`), "Authorization", "Basic dGVzdC1rZXk6")
 	return resp
 }

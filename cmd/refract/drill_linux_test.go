@@ -48,7 +48,7 @@ func (d *drilled) run(client *http.Client, edge, visitor string) {
 			}
 			return d.absent(resp, body)
 		})
-		d.ask(client, http.MethodPost, edge+ingestMounts+"segment"+"/v1/track", visitor, `{"event":"Page Looked At","userId":"`+visitor+`"}`, func(resp *http.Response, _ string) string {
+		d.ask(client, http.MethodPost, edge+ingestMounts+"segment/v1/track", visitor, `{"event":"Page Looked At","userId":"`+visitor+`"}`, func(resp *http.Response, _ string) string {
 			if resp.StatusCode == http.StatusOK {
 				return "event"
 			}

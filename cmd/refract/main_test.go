@@ -300,7 +300,7 @@ func (r *refract) send(call string, message map[string]any) {
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	resp, body := r.do(http.MethodPost, ingestMounts+"segment"+"/v1/"+call, "", bytes.NewReader(b), "Authorization", "Basic dGVzdC1rZXk6")
+	resp, body := r.do(http.MethodPost, ingestMounts+"segment/v1/"+call, "", bytes.NewReader(b), "Authorization", "Basic dGVzdC1rZXk6")
 	if resp.StatusCode != http.StatusOK {
 		r.t.Fatalf("%s: %s %s", call, resp.Status, body)
 	}

@@ -52,7 +52,7 @@ func TestMetrics(t *testing.T) {
 		r.get("/reports?"+page, "ann")
 	}
 	r.do("BREW", "/reports", "ann", nil)
-	r.do(http.MethodPost, ingestMounts+"segment"+"/v1/track", "", strings.NewReader("{"), "Authorization", "Basic dGVzdC1rZXk6")
+	r.do(http.MethodPost, ingestMounts+"segment/v1/track", "", strings.NewReader("{"), "Authorization", "Basic dGVzdC1rZXk6")
 	r.settle()
 	r.mustCommand("rollback", "invite-teammate", "--why", "drill")
 
