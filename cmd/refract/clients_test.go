@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -135,6 +136,46 @@ func told(t *testing.T, log []*events.Event, source, user string) {
 	}
 }
 
+// send runs the SDKs for servers and returns what each said.
+func send(t *testing.T, node string, input any) map[string]string {
+	t.Helper()
+	text, err := json.Marshal(input)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), node, "node/clients.mjs", string(text))
+	cmd.Dir = clientsDir
+	cmd.Env = append(os.Environ(), "HTTP_PROXY=", "HTTPS_PROXY=", "NODE_ENV=test")
+	var stderr strings.Builder
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	said := map[string]string{}
+	if err != nil || json.Unmarshal(out, &said) != nil || len(said) != 6 {
+		t.Fatalf("node: %v: %s %s", err, out, stderr.String())
+	}
+	return said
+}
+
+// refusals returns how many requests were refused for their key, and how many
+// for anything else.
+func (c *clients) refusals() (key, other int) {
+	c.t.Helper()
+	_, metrics := c.ask(http.MethodGet, "/metrics", nil)
+	for line := range strings.Lines(metrics) {
+		var n int
+		reason, value, _ := strings.Cut(strings.TrimPrefix(line, `refract_ingest_refused_total{reason="`), `"} `)
+		if _, err := fmt.Sscan(value, &n); err != nil || !strings.HasPrefix(line, "refract_ingest_refused_total{") {
+			continue
+		}
+		if reason == events.RefusedAuth {
+			key += n
+		} else {
+			other += n
+		}
+	}
+	return key, other
+}
+
 // The vendors' SDKs for servers, each pointed at its mount by its own option for
 // the host alone.
 func TestServerSDKs(t *testing.T) {
@@ -149,24 +190,25 @@ func TestServerSDKs(t *testing.T) {
 		vendor, _, _ := strings.Cut(name, "-")
 		mounts[vendor], users[name] = c.edge+ingestMounts+vendor, c.user(name)
 	}
-	input, err := json.Marshal(map[string]any{"mounts": mounts, "users": users, "keys": clientKeys})
-	if err != nil {
-		t.Fatal(err)
+	wrong := map[string]string{}
+	for vendor := range clientKeys {
+		wrong[vendor] = "a-wrong-key"
 	}
-	cmd := exec.CommandContext(t.Context(), node, "node/clients.mjs", string(input))
-	cmd.Dir = clientsDir
-	cmd.Env = append(os.Environ(), "HTTP_PROXY=", "HTTPS_PROXY=", "NODE_ENV=test")
-	var stderr strings.Builder
-	cmd.Stderr = &stderr
-	out, err := cmd.Output()
-	said := map[string]string{}
-	if err != nil || json.Unmarshal(out, &said) != nil {
-		t.Fatalf("node: %v: %s %s", err, out, stderr.String())
-	}
-	for _, name := range names {
-		if said[name] != "success" {
-			t.Errorf("the SDK of %s says %q", name, said[name])
+	for name, text := range send(t, node, map[string]any{"mounts": mounts, "users": users, "keys": wrong}) {
+		if text == "success" {
+			t.Errorf("with a wrong key the SDK of %s says %q", name, text)
 		}
+	}
+	refused, other := c.refusals()
+	for name, text := range send(t, node, map[string]any{"mounts": mounts, "users": users, "keys": clientKeys}) {
+		if text != "success" {
+			t.Errorf("the SDK of %s says %q", name, text)
+		}
+	}
+	// Once each, where they send everything at once; RudderStack's and PostHog's
+	// send the first message by itself, and no SDK sends a refused one again.
+	if again, otherAgain := c.refusals(); refused < 6 || refused > 9 || again != refused || other+otherAgain != 0 {
+		t.Errorf("%d requests were refused for a wrong key, later %d, and %d and %d for anything else", refused, again, other, otherAgain)
 	}
 	log := c.logged()
 	for _, name := range names {

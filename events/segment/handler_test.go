@@ -352,3 +352,36 @@ func BenchmarkTrack(b *testing.B) {
 		}
 	}
 }
+
+// What the browser SDK asks first, and across origins.
+func TestSettings(t *testing.T) {
+	e := serve(t)
+	get := func(target string, headers ...string) (int, map[string]any, http.Header) {
+		req := httptest.NewRequest("GET", "/_refract/ingest/segment"+target, nil)
+		req.Host = "shop.example.com"
+		for i := 0; i < len(headers); i += 2 {
+			req.Header.Set(headers[i], headers[i+1])
+		}
+		w := httptest.NewRecorder()
+		e.Config.Handler.ServeHTTP(w, req)
+		var v map[string]any
+		if err := json.Unmarshal(w.Body.Bytes(), &v); err != nil {
+			t.Fatal(err)
+		}
+		return w.Code, v, w.Header()
+	}
+	for proto, want := range map[string]string{"": "http", "https": "https"} {
+		status, v, header := get("/v1/projects/"+writeKey+"/settings", "X-Forwarded-Proto", proto, "Origin", "https://shop.example.com")
+		integrations, _ := v["integrations"].(map[string]any)
+		to, _ := integrations["Segment.io"].(map[string]any)
+		if status != 200 || len(integrations) != 1 || to["apiHost"] != "shop.example.com/_refract/ingest/segment/v1" || to["protocol"] != want || to["apiKey"] != writeKey {
+			t.Errorf("%d %v", status, v)
+		}
+		if header.Get("Access-Control-Allow-Origin") != "https://shop.example.com" || header.Get("Cache-Control") != "no-store" {
+			t.Errorf("%v", header)
+		}
+	}
+	if status, v, _ := get("/v1/projects/OTHER/settings"); status != 401 || v["code"] != "auth" {
+		t.Errorf("another key: %d %v", status, v)
+	}
+}

@@ -66,6 +66,8 @@ func New(handler func(ingest.Mount) http.Handler) *Edge {
 	return e
 }
 
+func (e *Edge) ServeHTTP(w http.ResponseWriter, r *http.Request) { e.handler.ServeHTTP(w, r) }
+
 // Response is what a client got.
 type Response struct {
 	Status int

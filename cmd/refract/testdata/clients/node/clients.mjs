@@ -2,13 +2,15 @@
 // belong, and that they exported a report. Prints, for each, what the SDK said.
 import { createRequire } from 'node:module';
 
+process.on('unhandledRejection', () => {}); // what an SDK says is looked at after all is sent
+
 const require = createRequire(import.meta.url);
 const { mounts, keys, users } = JSON.parse(process.argv[2]);
 
 async function segment() {
   const { Analytics } = await import('@segment/analytics-node');
   const { origin, pathname } = new URL(mounts.segment); // a host with a path loses the path
-  const client = new Analytics({ writeKey: keys.segment, host: origin, path: pathname + '/v1/batch', maxRetries: 0 });
+  const client = new Analytics({ writeKey: keys.segment, host: origin, path: pathname + '/v1/batch' });
   const userId = users.segment;
   const sent = [];
   const said = (resolve, reject) => (err) => (err ? reject(err) : resolve());
@@ -22,7 +24,7 @@ async function segment() {
 
 async function rudderstack() {
   const RudderAnalytics = require('@rudderstack/rudder-sdk-node');
-  const client = new RudderAnalytics(keys.rudderstack, { dataPlaneUrl: mounts.rudderstack, retryCount: 0, logLevel: 'error' });
+  const client = new RudderAnalytics(keys.rudderstack, { dataPlaneUrl: mounts.rudderstack, logLevel: 'error' });
   const userId = users.rudderstack;
   const sent = [];
   const send = (call, message) => sent.push(new Promise((resolve, reject) => client[call](message, (err) => (err ? reject(err) : resolve()))));
@@ -36,7 +38,7 @@ async function rudderstack() {
 async function posthog(mode) {
   const { PostHog } = await import('posthog-node');
   process.env.POSTHOG_CAPTURE_MODE = mode || 'v0'; // v1 is the newer endpoint
-  const client = new PostHog(keys.posthog, { host: mounts.posthog, fetchRetryCount: 0, flushAt: 100, flushInterval: 0 });
+  const client = new PostHog(keys.posthog, { host: mounts.posthog, flushAt: 100, flushInterval: 0 });
   const distinctId = users[mode ? 'posthog-' + mode : 'posthog'];
   const failed = [];
   client.on('error', (err) => failed.push(err));
@@ -68,7 +70,7 @@ async function mixpanel() {
 async function amplitude() {
   const { createInstance, Identify } = await import('@amplitude/analytics-node');
   const client = createInstance();
-  await client.init(keys.amplitude, { serverUrl: mounts.amplitude + '/2/httpapi', flushMaxRetries: 1, logLevel: 0 }).promise;
+  await client.init(keys.amplitude, { serverUrl: mounts.amplitude + '/2/httpapi', logLevel: 0 }).promise;
   const who = { user_id: users.amplitude, device_id: 'anonymous-' + users.amplitude };
   const sent = [
     client.identify(new Identify().set('plan', 'trial'), who),
