@@ -2,10 +2,14 @@ package store
 
 import (
 	"context"
+	"errors"
+	"flag"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -14,7 +18,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/objstorage/objstorageprovider"
+	"github.com/cockroachdb/pebble/v2/sstable"
+	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"github.com/seed14307185/refract/events"
 	"github.com/seed14307185/refract/rules"
@@ -193,50 +199,74 @@ func BenchmarkLookup(b *testing.B) {
 	})
 }
 
-// load writes visitors as folding a project's creation and a trait would
-// leave them.
-func load(b *testing.B, s *Store, n int) []segments.Unit {
+// lives are visitors' states and records after some time of using everything
+// that the reference segments hear, no two alike.
+func lives(b *testing.B, n int) (states, records [][]byte) {
 	b.Helper()
 	program := referenceSite(b).Program
-	at := time.Now()
-	state := &segments.State{}
-	for _, e := range []*events.Event{
-		{Kind: events.Identify, Time: at, Received: at, Traits: events.Properties{"role": "admin", "plan": "trial"}},
-		{Kind: events.Track, Name: "Project Created", Time: at, Received: at},
-		{Kind: events.Track, Name: "Session Started", Time: at, Received: at},
-	} {
-		program.Fold(segments.Visitor, state, e)
+	for i := range n {
+		r := rand.New(rand.NewPCG(uint64(i), 0))
+		at := time.Now().Add(-14 * 24 * time.Hour)
+		state := &segments.State{}
+		for range 60 {
+			at = at.Add(time.Duration(r.IntN(int(12 * time.Hour)))).Truncate(time.Millisecond)
+			e := benchEvent(int64(r.IntN(1 << 20)))
+			e.Time, e.Received, e.Visitor = at, at, fmt.Sprintf("visitor-%d", i)
+			if r.IntN(20) == 0 {
+				e.Kind, e.Name, e.Traits = events.Identify, "", events.Properties{"role": "admin", "plan": "trial"}
+			}
+			program.Fold(segments.Visitor, state, e)
+		}
+		states = append(states, program.AppendState(nil, state))
+		records = append(records, appendRecord(nil, program.Record(segments.Visitor, state, at.UnixMilli())))
 	}
-	blob := program.AppendState(nil, state)
-	record := appendRecord(nil, program.Record(segments.Visitor, state, at.UnixMilli()))
+	return states, records
+}
+
+// load writes n visitors, and returns them.
+func load(b *testing.B, s *Store, n int) []segments.Unit {
+	b.Helper()
+	states, records := lives(b, 4096)
 	units := make([]segments.Unit, n)
-	batch := s.db.NewBatch()
 	for i := range units {
 		units[i] = segments.Unit{Who: segments.Visitor, ID: fmt.Sprintf("visitor-%08d", i)}
-		if err := batch.Set(unitKey(nil, keyState, units[i]), blob, nil); err != nil {
-			b.Fatal(err)
-		}
-		if err := batch.Set(unitKey(nil, keyRecord, units[i]), record, nil); err != nil {
-			b.Fatal(err)
-		}
-		if batch.Len() > 4<<20 || i == n-1 {
-			if err := batch.Commit(pebble.NoSync); err != nil {
+	}
+	const perTable = 250_000
+	for from := 0; from < n; from += perTable {
+		for kind, values := range map[byte][][]byte{keyState: states, keyRecord: records} {
+			path := filepath.Join(s.opts.Dir, "load.tmp")
+			f, err := vfs.Default.Create(path, vfs.WriteCategoryUnspecified)
+			if err != nil {
 				b.Fatal(err)
 			}
-			batch = s.db.NewBatch()
+			t := sstable.NewWriter(objstorageprovider.NewFileWritable(f), s.options.MakeWriterOptions(0, s.db.TableFormat()))
+			for i, u := range units[from:min(n, from+perTable)] {
+				if err := t.Set(unitKey(nil, kind, u), values[mix(uint64(from+i))%uint64(len(values))]); err != nil {
+					b.Fatal(err)
+				}
+			}
+			if err := errors.Join(t.Close(), s.db.Ingest(context.Background(), []string{path})); err != nil {
+				b.Fatal(err)
+			}
 		}
 	}
 	return units
 }
 
-// BenchmarkMillion restarts a store of a million visitors: the time until it
-// answers, and the memory it then takes, after a hundred thousand of them came
-// by.
-func BenchmarkMillion(b *testing.B) {
+var loaded = flag.Int("visitors", 1_000_000, "how many visitors BenchmarkRestart loads")
+
+// BenchmarkRestart restarts a store of many visitors: the time until it
+// answers, the memory it then takes after a hundred thousand of them came by,
+// and how many bytes on disk a visitor takes.
+func BenchmarkRestart(b *testing.B) {
 	dir := b.TempDir()
 	s := benchStore(b, dir)
-	units := load(b, s, 1_000_000)
-	if err := s.db.Set(seqKey(keyEvent, 1), []byte(`{"source":"test","kind":"track","name":"x","visitor":"v","time":"2026-11-23T12:00:00Z","received":"2026-11-23T12:00:00Z"}`), pebble.Sync); err != nil {
+	empty := s.db.Metrics().DiskSpaceUsage()
+	began := time.Now()
+	units := load(b, s, *loaded)
+	b.Logf("%d visitors loaded in %v", len(units), time.Since(began))
+	size := s.db.Metrics().DiskSpaceUsage() - empty
+	if err := s.Append(context.Background(), []*events.Event{benchEvent(1)}); err != nil {
 		b.Fatal(err)
 	}
 	closed(b, s)
@@ -255,6 +285,59 @@ func BenchmarkMillion(b *testing.B) {
 		closed(b, s)
 		b.StartTimer()
 	}
+	b.ReportMetric(float64(size)/float64(len(units)), "disk-B/visitor")
+}
+
+// BenchmarkVisible is the time from the acknowledgement of an event to the
+// decision record that it changed, while other writers go on.
+func BenchmarkVisible(b *testing.B) {
+	s := benchStore(b, b.TempDir())
+	defer closed(b, s)
+	set := referenceSite(b)
+	key := set.Segments[slices.IndexFunc(set.Segments, func(s segments.Segment) bool { return s.Name == "stuck-users" })].Key()
+	stop := make(chan struct{})
+	var others sync.WaitGroup
+	for w := range 4 {
+		others.Go(func() {
+			for i := int64(w) << 40; ; i++ {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				if err := s.Append(context.Background(), []*events.Event{benchEvent(i)}); err != nil {
+					b.Error(err)
+					return
+				}
+			}
+		})
+	}
+	var took []time.Duration
+	for i := 0; b.Loop(); i++ {
+		u := segments.Unit{Who: segments.Visitor, ID: fmt.Sprint("stuck-", i)}
+		s.Lookup(u)
+		var batch []*events.Event
+		for range 3 {
+			e := benchEvent(3) // Error Shown
+			e.ID, e.Visitor = "", u.ID
+			batch = append(batch, e)
+		}
+		if err := s.Append(context.Background(), batch); err != nil {
+			b.Fatal(err)
+		}
+		acknowledged := time.Now()
+		for {
+			if _, record := s.Lookup(u); record.Holds(key, acknowledged.UnixMilli()) {
+				break
+			}
+		}
+		took = append(took, time.Since(acknowledged))
+	}
+	close(stop)
+	others.Wait()
+	slices.Sort(took)
+	b.ReportMetric(float64(took[len(took)*99/100].Microseconds()), "p99-µs")
+	b.ReportMetric(float64(took[len(took)/2].Microseconds()), "p50-µs")
 }
 
 func resident(b *testing.B) float64 {
