@@ -1,6 +1,19 @@
 package store
 
-import "github.com/seed14307185/refract/segments"
+import (
+	"fmt"
+
+	"github.com/seed14307185/refract/segments"
+)
+
+// unit is what the writer knows of a unit.
+type unit struct {
+	segments.Unit
+	state         *segments.State // nil: not read yet
+	record        []byte          // as last written
+	dirty, merged bool
+	bytes         int // of the state's encoding
+}
 
 // recent keeps the units that the writer used last, decoded: who did one thing
 // is likely to do another. Only the writer changes units, so what it keeps is
@@ -33,4 +46,40 @@ func (r *recent) put(u *unit) {
 	}
 	r.young[u.Unit] = u
 	r.bytes += recentExtra + u.bytes
+}
+
+// known returns a unit with its record, and perhaps without its state. An error
+// is the store's failure, not the asker's.
+func (w *writer) known(u segments.Unit) (*unit, error) {
+	if have := w.units[u]; have != nil {
+		return have, nil
+	}
+	have := w.recent.get(u)
+	if have == nil {
+		record, err := w.s.get(unitKey(nil, keyRecord, u))
+		if err != nil {
+			return nil, w.broken(err)
+		}
+		have = &unit{Unit: u, record: record}
+		w.recent.put(have)
+	}
+	w.units[u] = have
+	return have, nil
+}
+
+// unit is known with the state.
+func (w *writer) unit(u segments.Unit) (*unit, error) {
+	have, err := w.known(u)
+	if err != nil || have.state != nil {
+		return have, err
+	}
+	b, err := w.s.get(unitKey(nil, keyState, u))
+	if err != nil {
+		return nil, w.broken(err)
+	}
+	if have.state, err = segments.DecodeState(b); err != nil {
+		return nil, w.broken(fmt.Errorf("state of %s %q: %w", u.Who, u.ID, err))
+	}
+	have.bytes = len(b)
+	return have, nil
 }
