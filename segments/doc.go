@@ -24,6 +24,10 @@
 //
 // A new condition is one file: a type with String and compile, which gives a
 // leaf (what it hears, keeps and holds; see leaf) or a node over others. The
-// oracle of the tests gets its definition too, in words as plain as they can
-// be.
+// oracle of the tests, package oracle, gets its definition too, in words as
+// plain as they can be.
+//
+// What holds steadily (see Held) follows from the past as well. A leaf below a
+// Held is another leaf, with a key of its own, that keeps what it takes to say
+// since when it held: see remember.
 package segments
