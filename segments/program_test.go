@@ -265,6 +265,16 @@ func TestConditionsThatDoNotCompile(t *testing.T) {
 		{segments.Stopped{Event: "A", Active: time.Hour, Quiet: time.Hour}, "active: 1h0m0s is not longer than quiet"},
 		{segments.Regularly{Event: "A", On: 5, Of: 4, Every: time.Hour}, "on 5 of 4"},
 		{segments.Resumed{Event: "A", Quiet: time.Second, InLast: time.Hour}, "more than 100 times quiet"},
+		{segments.Sequence{Event: "A", Within: time.Hour}, "then: 0 steps"},
+		{segments.Sequence{Event: "A", Then: []string{"B"}}, "within: 0s is not a span"},
+		{segments.Sequence{Event: "A", Then: []string{"B", "B", "B", "B", "B", "B", "B", "B"}, Within: time.Hour}, "then: 8 steps"},
+		{segments.Distinct{Event: "A", Of: "k", Is: segments.AtLeast(257)}, "compares with more than 256"},
+		{segments.Distinct{Event: "A", Is: segments.AtLeast(2)}, "of: which property"},
+		{segments.Aggregate{Function: segments.Sum, Event: "A", Of: "k"}, "is: compare with what"},
+		{segments.Cohort{}, "cohort: which one"},
+		{segments.Ref{Name: "other"}, "a condition is missing"},
+		{segments.Held{}, "a condition is missing"},
+		{segments.Held{Condition: did, StableFor: -time.Hour}, "stable_for: -1h0m0s is not a span"},
 	} {
 		_, err := segments.Compile([]segments.Segment{{Name: "s", Who: segments.Visitor, Condition: tt.c}}, late)
 		if err == nil || !strings.Contains(err.Error(), "segment s: ") || !strings.Contains(err.Error(), tt.want) {
@@ -305,6 +315,22 @@ func TestCanonicalForms(t *testing.T) {
 	}
 	if len(texts) != len(all) {
 		t.Errorf("%d conditions have %d forms: %v", len(all), len(texts), texts)
+	}
+}
+
+func TestNamesOfSegment(t *testing.T) {
+	s := segments.Segment{Who: segments.Visitor, Condition: segments.Held{StickyFor: time.Hour, Condition: segments.Any{
+		segments.Trait{Match: []segments.Match{is("plan", "trial"), is("address.city", "Bern")}},
+		segments.Not{Condition: segments.Sequence{Event: "B", Then: []string{"A", "C"}, Within: time.Hour}},
+		segments.Ref{Name: "other", Condition: segments.Cohort{Name: "amplitude/x"}},
+	}}}
+	n := s.Names()
+	if got := fmt.Sprint(n); got != "{[A B C] [address.city plan] [amplitude/x]}" {
+		t.Errorf("names: %s", got)
+	}
+	seen := segments.Names{Events: []string{"A", "B"}, Traits: []string{"address"}, Cohorts: []string{"amplitude/y"}}
+	if got := fmt.Sprint(n.Without(seen)); got != "{[C] [plan] [amplitude/x]}" {
+		t.Errorf("not seen: %s", got)
 	}
 }
 
