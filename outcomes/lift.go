@@ -67,9 +67,9 @@ func (l LiftTest) Estimate(epochs []Sample) Lift {
 		return Lift{Collecting: true, Alpha: alpha, P: 1}
 	}
 	ratio, se := sum/weights, 1/math.Sqrt(weights)
-	r := (-2*math.Log(alpha) + math.Log(1-2*math.Log(alpha))) / orDefault(l.Planned, DefaultPlanned)
+	r := l.mixture()
 	nr := n*r + 1
-	margin := se * math.Sqrt(2*nr/(n*r)*math.Log(math.Sqrt(nr)/alpha))
+	margin := se * l.width(n)
 	z := ratio / se
 	logE := n*r*z*z/(2*nr) - math.Log(nr)/2
 	return Lift{
@@ -80,4 +80,18 @@ func (l LiftTest) Estimate(epochs []Sample) Lift {
 		LogE:   logE,
 		P:      AnytimeP(logE),
 	}
+}
+
+// mixture is the parameter of the mixing distribution, by which the interval is
+// narrowest at Planned.
+func (l LiftTest) mixture() float64 {
+	alpha := orDefault(l.Alpha, DefaultAlpha)
+	return (-2*math.Log(alpha) + math.Log(1-2*math.Log(alpha))) / orDefault(l.Planned, DefaultPlanned)
+}
+
+// width is half of the interval after n units, in standard errors.
+func (l LiftTest) width(n float64) float64 {
+	r := l.mixture()
+	nr := n*r + 1
+	return math.Sqrt(2 * nr / (n * r) * math.Log(math.Sqrt(nr)/orDefault(l.Alpha, DefaultAlpha)))
 }
