@@ -24,12 +24,13 @@ const rooms = `
 	rewrite, segments < rules;
 	events, rules < outcomes;
 	segments, rules, outcomes < store;
+	segments, rules, events, outcomes < simulate;
 	rewrite, rewrite/coding, rules, events < proxy;
 	rules < proxy/front;
 	rules, events < proxy/origin;
 	rules, outcomes, store < console;
 	demo/planner < demo;
-	console, proxy, proxy/front, proxy/origin, proxy/cache, store, outcomes, events/segment, certs, demo, events/posthog, events/rudderstack, events/mixpanel, events/amplitude, events/braze < cmd/refract;
+	console, proxy, proxy/front, proxy/origin, proxy/cache, store, outcomes, events/segment, certs, demo, events/posthog, events/rudderstack, events/mixpanel, events/amplitude, events/braze, simulate < cmd/refract;
 `
 
 // owners says which room alone may import a package, outside its tests.
@@ -38,8 +39,9 @@ var owners = map[string][]string{
 	"golang.org/x/net/http":          {"proxy/origin"},
 	"github.com/PuerkitoBio/goquery": {"rules", "cmd/refract"},
 	"github.com/tdewolff/parse":      {"rewrite/selector"},
-	"github.com/klauspost/compress":  {"rewrite/coding"},
+	"github.com/klauspost/compress":  {"rewrite/coding", "simulate"}, // simulate: files on disk, of any size
 	"github.com/andybalholm/brotli":  {"rewrite/coding"},
+	"github.com/go-json-experiment":  {"simulate"},
 	"golang.org/x/text":              {"rewrite"},
 	"golang.org/x/sys":               {"rewrite"},
 	"github.com/dgraph-io/ristretto": {"store"},

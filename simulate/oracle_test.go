@@ -1,0 +1,285 @@
+package simulate_test
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/seed14307185/refract/events"
+	"github.com/seed14307185/refract/segments"
+	"github.com/seed14307185/refract/simulate"
+)
+
+// All times of a generated history are whole hours, and so are all windows: so
+// a segment can only change at a whole hour, and the oracle tests each
+// condition's definition at every one of them, on all events so far.
+const hour = int64(time.Hour / time.Millisecond)
+
+// person is what the oracle knows of a visitor or an account.
+type person struct {
+	log      []*events.Event
+	account  string
+	joined   int64
+	known    bool
+	in, ever map[string]bool
+	changed  map[string]int64 // when it last entered or left
+	flips    map[string]bool
+	met      map[[2]string]bool
+	parts    []*person // merged into it since the last hour
+}
+
+func newPerson() *person {
+	return &person{in: map[string]bool{}, ever: map[string]bool{}, changed: map[string]int64{}, flips: map[string]bool{}, met: map[[2]string]bool{}}
+}
+
+// oracle replays a history hour by hour.
+type oracle struct {
+	list     []segments.Segment
+	heard    map[segments.Who]map[string]bool
+	people   map[segments.Who]map[string]*person
+	into     map[string]string
+	days     map[string]map[string]*simulate.Day // by segment and day
+	overlaps map[[2]string]int64
+}
+
+// replay returns, of each segment, what Run must find, and the overlaps.
+func replay(list []segments.Segment, history []*events.Event) ([]simulate.Segment, map[[2]string]int64) {
+	o := &oracle{
+		list: list, heard: map[segments.Who]map[string]bool{segments.Visitor: {}, segments.Account: {}},
+		people: map[segments.Who]map[string]*person{segments.Visitor: {}, segments.Account: {}}, into: map[string]string{},
+		days: map[string]map[string]*simulate.Day{}, overlaps: map[[2]string]int64{},
+	}
+	for _, s := range list {
+		o.days[s.Name] = map[string]*simulate.Day{}
+		for _, name := range s.Events() {
+			o.heard[s.Who][name] = true
+		}
+	}
+	sorted := slices.Clone(history)
+	slices.SortStableFunc(sorted, func(a, b *events.Event) int { return a.Time.Compare(b.Time) })
+	seen := map[string]bool{}
+	first, last := sorted[0].Time.UnixMilli(), sorted[len(sorted)-1].Time.UnixMilli()
+	for t := first; t <= last; t += hour {
+		for len(sorted) > 0 && sorted[0].Time.UnixMilli() == t {
+			if e := sorted[0]; !seen[e.ID] {
+				o.take(*e)
+				seen[e.ID] = true
+			}
+			sorted = sorted[1:]
+		}
+		o.look(t)
+	}
+	return o.results()
+}
+
+func (o *oracle) person(who segments.Who, id string) *person {
+	if o.people[who][id] == nil {
+		o.people[who][id] = newPerson()
+	}
+	return o.people[who][id]
+}
+
+func (o *oracle) resolve(id string) string {
+	for o.into[id] != "" {
+		id = o.into[id]
+	}
+	return id
+}
+
+// take is one event, as docs/ARCHITECTURE.md has it.
+func (o *oracle) take(e events.Event) {
+	id := o.resolve(e.Visitor)
+	v := o.person(segments.Visitor, id)
+	if e.Anonymous != "" && o.into[e.Anonymous] == "" && e.Anonymous != id {
+		a := o.person(segments.Visitor, e.Anonymous)
+		o.into[e.Anonymous] = id
+		v.log = append(v.log, a.log...)
+		v.known = v.known || a.known
+		if a.account != "" {
+			v.join(a.account, a.joined)
+		}
+		v.parts = append(append(v.parts, a), a.parts...)
+		delete(o.people[segments.Visitor], e.Anonymous)
+	}
+	e.Visitor = id
+	if e.Account != "" {
+		v.join(e.Account, e.Time.UnixMilli())
+		v.known = true
+	} else {
+		e.Account = v.account
+	}
+	v.log = append(v.log, &e)
+	v.known = v.known || o.heard[segments.Visitor][e.Name] || e.Kind == events.Identify && len(e.Traits) > 0
+	if e.Account != "" && (o.heard[segments.Account][e.Name] || e.Kind == events.Group) {
+		a := o.person(segments.Account, e.Account)
+		a.log = append(a.log, &e)
+		a.known = a.known || e.Kind == events.Track || len(e.Traits) > 0
+	}
+}
+
+func (p *person) join(account string, at int64) {
+	if p.account == "" || at > p.joined || at == p.joined && account > p.account {
+		p.account, p.joined = account, at
+	}
+}
+
+// look compares who is in each segment now with who was before.
+func (o *oracle) look(t int64) {
+	for _, s := range o.list {
+		name := s.Name
+		key := time.UnixMilli(t).UTC().Format(time.DateOnly)
+		day := o.days[name][key]
+		if day == nil {
+			day = &simulate.Day{Day: key}
+			o.days[name][key] = day
+		}
+		day.Members = 0
+		for _, p := range o.people[s.Who] {
+			was := p.in[name]
+			for _, part := range p.parts {
+				was = was || part.in[name]
+				p.ever[name] = p.ever[name] || part.ever[name]
+				p.flips[name] = p.flips[name] || part.flips[name]
+				if at, ok := part.changed[name]; ok {
+					p.changed[name] = max(at, p.changed[name])
+				}
+			}
+			is := p.known && holds(s.Condition, s.Who, p.log, t)
+			if p.in[name] = is; is {
+				p.ever[name] = true
+				day.Members++
+			}
+			if was == is {
+				continue
+			}
+			if at, ok := p.changed[name]; ok && t-at < 24*hour {
+				p.flips[name] = true
+			}
+			p.changed[name] = t
+			if is {
+				day.Entries++
+			} else {
+				day.Exits++
+			}
+		}
+	}
+	for _, who := range []segments.Who{segments.Visitor, segments.Account} {
+		for _, p := range o.people[who] {
+			for _, part := range p.parts {
+				maps.Copy(p.met, part.met)
+			}
+			p.parts = nil
+			for _, a := range o.list {
+				for _, b := range o.list {
+					if a.Name < b.Name && p.in[a.Name] && p.in[b.Name] {
+						p.met[[2]string{a.Name, b.Name}] = true
+					}
+				}
+			}
+		}
+	}
+}
+
+func (o *oracle) results() ([]simulate.Segment, map[[2]string]int64) {
+	var list []simulate.Segment
+	overlaps := map[[2]string]int64{}
+	for _, s := range o.list {
+		out := simulate.Segment{Name: s.Name}
+		for _, key := range slices.Sorted(maps.Keys(o.days[s.Name])) {
+			out.Days = append(out.Days, *o.days[s.Name][key])
+		}
+		for _, p := range o.people[s.Who] {
+			if p.ever[s.Name] {
+				out.Ever++
+			}
+			if p.flips[s.Name] {
+				out.Flippers++
+			}
+		}
+		list = append(list, out)
+	}
+	for _, people := range o.people {
+		for _, p := range people {
+			for pair := range p.met {
+				overlaps[pair]++
+			}
+		}
+	}
+	return list, overlaps
+}
+
+// holds tests a condition's definition at a time.
+func holds(c segments.Condition, who segments.Who, log []*events.Event, t int64) bool {
+	within := func(name string, d time.Duration) (times []int64) {
+		for _, e := range log {
+			if at := e.Time.UnixMilli(); e.Kind == events.Track && e.Name == name && at <= t && (d == 0 || at > t-d.Milliseconds()) {
+				times = append(times, at)
+			}
+		}
+		return times
+	}
+	switch c := c.(type) {
+	case segments.All:
+		return !slices.ContainsFunc(c, func(c segments.Condition) bool { return !holds(c, who, log, t) })
+	case segments.Not:
+		return !holds(c.Condition, who, log, t)
+	case segments.Trait:
+		m := c.Match[0]
+		var latest *events.Event
+		for _, e := range log {
+			kind := map[segments.Who]events.Kind{segments.Visitor: events.Identify, segments.Account: events.Group}[who]
+			if e.Kind != kind || e.Traits[m.Key] == nil {
+				continue
+			}
+			// Of two of one time, the greater text.
+			if latest == nil || e.Time.After(latest.Time) || e.Time.Equal(latest.Time) && fmt.Sprint(e.Traits[m.Key]) > fmt.Sprint(latest.Traits[m.Key]) {
+				latest = e
+			}
+		}
+		return latest != nil && latest.Traits[m.Key] == m.Values[0]
+	case segments.Did:
+		n := len(within(c.Event, c.InLast))
+		if c.Times == (segments.Comparison{}) {
+			return n > 0
+		}
+		return n >= c.Times.Min && (c.Times.Below == 0 || n < c.Times.Below)
+	case segments.Without:
+		for _, a := range within(c.Event, 0) {
+			since := slices.ContainsFunc(within(c.Without, 0), func(b int64) bool { return b >= a })
+			if a <= t-c.Within.Milliseconds() && !since {
+				return true
+			}
+		}
+		return false
+	case segments.Stopped:
+		active := slices.ContainsFunc(within(c.Event, c.Active), func(at int64) bool { return at <= t-c.Quiet.Milliseconds() })
+		return active && len(within(c.Event, c.Quiet)) == 0
+	case segments.Days:
+		days := map[int64]bool{}
+		for _, at := range within(c.Event, c.InLast) {
+			days[at/(24*hour)] = true
+		}
+		return len(days) >= c.Is.Min
+	case segments.Repeats:
+		visitors := map[any]map[string]bool{}
+		counts := map[any]int{}
+		for _, e := range log {
+			at := e.Time.UnixMilli()
+			if v := e.Properties[c.Same]; e.Kind == events.Track && e.Name == c.Event && v != nil && at <= t && at > t-c.InLast.Milliseconds() {
+				counts[v]++
+				if visitors[v] == nil {
+					visitors[v] = map[string]bool{}
+				}
+				visitors[v][e.Visitor] = true
+			}
+		}
+		for v, n := range counts {
+			if n >= c.Times.Min && len(visitors[v]) >= c.Visitors.Min {
+				return true
+			}
+		}
+		return false
+	}
+	panic(fmt.Sprintf("the oracle knows no %T", c))
+}

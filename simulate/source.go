@@ -1,0 +1,188 @@
+package simulate
+
+import (
+	"archive/zip"
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path"
+	"strings"
+
+	"github.com/klauspost/compress/gzip"
+	"github.com/klauspost/compress/zstd"
+)
+
+const (
+	blockSize = 1 << 20
+	// maxLine is the longest line, in bytes.
+	maxLine = 8 << 20
+	// maxWindow bounds what a zstd frame makes its reader allocate.
+	maxWindow = 256 << 20
+)
+
+// block is some whole lines of a file.
+type block struct {
+	file int
+	seq  uint64 // of its first byte, over all files
+	line int    // number of its first line, from 1
+	data []byte
+	long bool // a line that is too long, of which this is the beginning
+}
+
+// source reads files, one after the other, into blocks.
+type source struct {
+	stdin  io.Reader
+	names  []string // of the files; a zip file's members have theirs
+	blocks chan<- block
+	free   chan []byte // blocks that are done with
+	seq    uint64
+}
+
+// read reads one file of the command line.
+func (s *source) read(ctx context.Context, name string) error {
+	if name == "-" {
+		return s.unpacked(ctx, "-", s.stdin)
+	}
+	file, err := os.Open(name)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	if !strings.HasSuffix(strings.ToLower(name), ".zip") {
+		return s.unpacked(ctx, name, file)
+	}
+	info, err := file.Stat()
+	if err != nil {
+		return err
+	}
+	archive, err := zip.NewReader(file, info.Size())
+	if err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	for _, member := range archive.File {
+		if member.FileInfo().IsDir() {
+			continue
+		}
+		r, err := member.Open()
+		if err != nil {
+			return fmt.Errorf("%s: %s: %w", name, member.Name, err)
+		}
+		err = s.unpacked(ctx, path.Join(name, member.Name), r)
+		if err := errors.Join(err, r.Close()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// unpacked reads what may be compressed: its first bytes tell.
+func (s *source) unpacked(ctx context.Context, name string, r io.Reader) error {
+	s.names = append(s.names, name)
+	b := bufio.NewReaderSize(r, 64<<10)
+	magic, err := b.Peek(4)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	r = b
+	switch {
+	case bytes.HasPrefix(magic, []byte{0x1f, 0x8b}):
+		z, err := gzip.NewReader(b)
+		if err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+		defer z.Close()
+		r = z
+	case bytes.Equal(magic, []byte{0x28, 0xb5, 0x2f, 0xfd}):
+		z, err := zstd.NewReader(b, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(maxWindow))
+		if err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+		defer z.Close()
+		r = z
+	}
+	if err := s.lines(ctx, r); err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	return nil
+}
+
+// lines cuts a file into blocks of whole lines.
+func (s *source) lines(ctx context.Context, r io.Reader) error {
+	line := 1
+	var rest []byte // the beginning of a line whose end is not read yet
+	skip := false   // the rest of a line that was too long
+	for {
+		data := append(s.buffer(len(rest)), rest...)
+		data, err := fill(r, data)
+		last := err == io.EOF // ErrUnexpectedEOF is a damaged archive's
+		if err != nil && !last {
+			return fmt.Errorf("after line %d: %w", line, err)
+		}
+		if skip {
+			end := bytes.IndexByte(data, '\n')
+			if end < 0 && !last {
+				rest = nil
+				continue
+			}
+			if end >= 0 {
+				data, skip = data[end+1:], false
+				line++
+			} else {
+				data = nil
+			}
+		}
+		end := len(data)
+		if !last {
+			end = bytes.LastIndexByte(data, '\n') + 1
+		}
+		b := block{file: len(s.names) - 1, seq: s.seq, line: line, data: data[:end]}
+		rest = append([]byte(nil), data[end:]...)
+		if len(rest) > maxLine {
+			b.data, b.long = rest[:100], true
+			rest, skip = nil, true
+		}
+		lines := bytes.Count(b.data, []byte{'\n'})
+		line += lines
+		s.seq += uint64(len(b.data)) + 1
+		if len(b.data) > 0 {
+			select {
+			case s.blocks <- b:
+			case <-ctx.Done():
+				return context.Cause(ctx)
+			}
+		}
+		if last {
+			return nil
+		}
+	}
+}
+
+// fill reads until a buffer is full, or the end.
+func fill(r io.Reader, b []byte) ([]byte, error) {
+	for len(b) < cap(b) {
+		n, err := r.Read(b[len(b):cap(b)])
+		b = b[:len(b)+n]
+		if err != nil {
+			return b, err
+		}
+	}
+	return b, nil
+}
+
+// buffer returns an empty buffer with room for more than n bytes.
+func (s *source) buffer(n int) []byte {
+	if n < blockSize/2 {
+		select {
+		case b := <-s.free:
+			if cap(b) >= blockSize {
+				return b[:0]
+			}
+		default:
+		}
+	}
+	return make([]byte, 0, n+blockSize)
+}

@@ -1,0 +1,270 @@
+package simulate
+
+import (
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// person hands on the visitor's traits that a vendor repeats with an event, if
+// a segment asks for any.
+func (f *former) person(of *statement, traits []byte) error {
+	if f.plan.traits.none() || !present(traits) {
+		return nil
+	}
+	return f.hand(&statement{kind: identify, visitor: of.visitor, at: of.at, payload: traits})
+}
+
+// amplitude is an event as Amplitude's Export API writes it. Times are UTC
+// without a zone, event_time being the one that charts go by. A device that a
+// user has is the user's from then on.
+func (f *former) amplitude() error {
+	s := f.begin(fEventProperties)
+	user, err := f.ident("user_id", f.values[fUserID])
+	if err != nil {
+		return err
+	}
+	device, err := f.ident("device_id", f.values[fDeviceID])
+	if err != nil {
+		return err
+	}
+	if s.visitor = user; len(user) == 0 {
+		s.visitor = device
+	} else {
+		s.other = device
+	}
+	id := fInsertID
+	if !f.has(fInsertID) {
+		id = fUUID
+	}
+	if s.at, err = f.time("event_time", f.values[fEventTime]); err != nil {
+		return err
+	}
+	if f.plan.accounts && f.has(fGroups) {
+		if err := f.object("groups", f.values[fGroups], f.plan.group); err != nil {
+			return err
+		}
+		if s.accounts, err = f.first("groups", f.inner[f.plan.group]); err != nil {
+			return err
+		}
+	}
+	if s.name, err = f.text("event_type", f.values[fEventType]); err != nil {
+		return err
+	}
+	if len(s.visitor) > 0 {
+		if err := f.person(s, f.values[fUserProperties]); err != nil {
+			return err
+		}
+	}
+	if string(s.name) == "$identify" || string(s.name) == "$groupidentify" {
+		s.kind, s.payload = alias, nil // says who it is, and nothing that was done
+	}
+	return f.fill(s, fields, id, fields, fields, fields, fields)
+}
+
+// mixpanel is an event as Mixpanel's raw export writes it: all but the name is
+// among the properties.
+func (f *former) mixpanel() error {
+	s := f.begin(fProperties)
+	names := []string{"distinct_id", "time", "$insert_id", "$user_id", "$device_id", "$identified_id", "$anon_id", "alias", "$distinct_ids"}
+	if f.plan.accounts {
+		names = append(names, f.plan.group)
+	}
+	if err := f.object("properties", f.values[fProperties], names...); err != nil {
+		return err
+	}
+	var err error
+	ident := func(dst *[]byte, name string) {
+		if err == nil && len(*dst) == 0 {
+			*dst, err = f.ident(name, f.inner[name])
+		}
+	}
+	if s.name, err = f.text("event", f.values[fEvent]); err != nil {
+		return err
+	}
+	switch string(s.name) {
+	case "$identify":
+		s.kind, s.payload = alias, nil
+		ident(&s.visitor, "$identified_id")
+		ident(&s.other, "$anon_id")
+	case "$create_alias":
+		s.kind, s.payload = alias, nil
+		ident(&s.other, "alias")
+	case "$merge":
+		s.kind, s.payload = alias, nil
+		s.other, s.visitor, err = f.pair(f.inner["$distinct_ids"])
+	}
+	ident(&s.visitor, "$user_id")
+	if len(s.visitor) > 0 && s.kind == track {
+		var device []byte
+		if ident(&device, "$device_id"); len(device) > 0 {
+			s.other = append([]byte("$device:"), device...)
+		}
+	}
+	ident(&s.visitor, "distinct_id")
+	ident(&s.id, "$insert_id")
+	if err == nil && f.plan.accounts {
+		s.accounts, err = f.first(f.plan.group, f.inner[f.plan.group])
+	}
+	if err == nil {
+		s.at, err = f.time("properties.time", f.inner["time"])
+	}
+	if err != nil {
+		return err
+	}
+	return f.hand(s)
+}
+
+// pair reads the two ids of a list.
+func (f *former) pair(v []byte) (a, b []byte, err error) {
+	var ids [][]byte
+	dec := newReader()
+	dec.buf.Write(v)
+	if tok, err := dec.dec.ReadToken(); err == nil && tok.Kind() == '[' {
+		for dec.dec.PeekKind() == '"' {
+			v, err := dec.dec.ReadValue()
+			if err != nil {
+				break
+			}
+			id, _ := jsontext.AppendUnquote(nil, v) // ReadValue has checked it
+			ids = append(ids, id)
+		}
+	}
+	if len(ids) != 2 {
+		return nil, nil, faultf(f.offset(v), "$distinct_ids must be a list of two ids")
+	}
+	return ids[0], ids[1], nil
+}
+
+// posthog is an event as PostHog's batch exports and events API write it.
+func (f *former) posthog() error {
+	s := f.begin(fProperties)
+	id := fUUID
+	if !f.has(fUUID) {
+		id = fID
+	}
+	var err error
+	if s.name, err = f.text("event", f.values[fEvent]); err != nil {
+		return err
+	}
+	if s.visitor, err = f.ident("distinct_id", f.values[fDistinctID]); err != nil {
+		return err
+	}
+	if s.at, err = f.time("timestamp", f.values[fTimestamp]); err != nil {
+		return err
+	}
+	// Only these have something of their own among the properties.
+	special := len(s.name) > 0 && s.name[0] == '$'
+	if special || f.plan.accounts || !f.plan.traits.none() {
+		if err := f.object("properties", f.values[fProperties], "$anon_distinct_id", "alias", "$groups", "$group_type", "$group_key", "$group_set", "$set"); err != nil {
+			return err
+		}
+	}
+	var traits []byte
+	if set := f.inner["$set"]; present(set) {
+		traits = set
+	}
+	inner := f.inner
+	switch string(s.name) {
+	case "$identify":
+		s.kind, s.payload = identify, traits
+		traits = nil
+		s.other, err = f.ident("$anon_distinct_id", inner["$anon_distinct_id"])
+	case "$set":
+		s.kind, s.payload, traits = identify, traits, nil
+	case "$create_alias", "$merge_dangerously":
+		s.kind, s.payload = alias, nil
+		s.other, err = f.ident("alias", inner["alias"])
+	case "$groupidentify":
+		kind, _ := f.text("$group_type", inner["$group_type"])
+		if !f.plan.accounts || string(kind) != f.plan.group {
+			s.kind, s.payload = alias, nil
+			break
+		}
+		s.kind, s.payload = group, inner["$group_set"]
+		s.accounts, err = f.ident("$group_key", inner["$group_key"])
+	case "$pageview":
+		s.name = []byte("Page Viewed")
+	case "$screen":
+		s.name = []byte("Screen Viewed")
+	}
+	if err != nil {
+		return err
+	}
+	if groups := inner["$groups"]; f.plan.accounts && len(s.accounts) == 0 && present(groups) {
+		if err := f.object("$groups", groups, f.plan.group); err != nil {
+			return err
+		}
+		if s.accounts, err = f.first("$groups", f.inner[f.plan.group]); err != nil {
+			return err
+		}
+	}
+	if traits == nil {
+		traits = f.values[fPersonProperties]
+	}
+	if len(s.visitor) > 0 {
+		if err := f.person(s, traits); err != nil {
+			return err
+		}
+	}
+	return f.fill(s, fields, id, fields, fields, fields, fields)
+}
+
+// segment is a message as Segment and RudderStack store it. It means what
+// package events/segment takes it for.
+func (f *former) segment() error {
+	s := f.begin(fProperties)
+	user, err := f.ident("userId", f.values[fSegmentUser])
+	if err != nil {
+		return err
+	}
+	anonymous, err := f.ident("anonymousId", f.values[fSegmentAnonymous])
+	if err != nil {
+		return err
+	}
+	if s.visitor = user; len(user) == 0 {
+		s.visitor = anonymous
+	}
+	call, err := f.text("type", f.values[fType])
+	if err != nil {
+		return err
+	}
+	account, name := fields, fields
+	switch string(call) {
+	case "track":
+		name = fEvent
+	case "page":
+		s.name = []byte("Page Viewed")
+	case "screen":
+		s.name = []byte("Screen Viewed")
+	case "identify":
+		s.kind, s.payload = identify, f.values[fTraits]
+		if len(user) > 0 {
+			s.other = anonymous
+		}
+	case "group":
+		s.kind, s.payload = group, f.values[fTraits]
+		account = fGroupID
+	case "alias":
+		s.kind, s.payload = alias, nil
+		if s.other, err = f.ident("previousId", f.values[fPreviousID]); err != nil {
+			return err
+		}
+	default:
+		return faultf(f.offset(f.values[fType]), "type is %q, but must be track, identify, group, page, screen or alias", cut(call))
+	}
+	if f.plan.accounts && account == fields && f.has(fContext) {
+		if err := f.object("context", f.values[fContext], "groupId"); err != nil {
+			return err
+		}
+		if s.accounts, err = f.ident("context.groupId", f.inner["groupId"]); err != nil {
+			return err
+		}
+	}
+	// timestamp is what Segment has corrected the sender's clock to.
+	at := fTimestamp
+	for _, next := range []field{fReceivedAt, fOriginalTimestamp} {
+		if !f.has(at) {
+			at = next
+		}
+	}
+	return f.fill(s, name, fMessageID, fields, fields, account, at)
+}
