@@ -61,7 +61,7 @@ func newRoot(now func() time.Time) *cobra.Command {
 		newServeCommand(now),
 		newDemoCommand(),
 		newInitCommand(),
-		newCheckCommand(),
+		newCheckCommand(now),
 		newSchemaCommand(),
 		newReloadCommand(),
 		newRollbackCommand(),
@@ -73,6 +73,7 @@ func newRoot(now func() time.Time) *cobra.Command {
 		newSurfacesCommand(),
 		newRewriteCommand(),
 		newStatsCommand(),
+		newSimulateCommand(now),
 	)
 	return root
 }

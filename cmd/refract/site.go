@@ -7,6 +7,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -30,14 +31,16 @@ func newInitCommand() *cobra.Command {
 	}
 }
 
-func newCheckCommand() *cobra.Command {
+func newCheckCommand(now func() time.Time) *cobra.Command {
 	var origin string
 	var c adminClient
+	var history simulateFlags
 	cmd := &cobra.Command{
-		Use:   "check [DIR] [--origin URL]",
+		Use:   "check [DIR] [--origin URL] [--events FILE]...",
 		Short: "Validate a site directory and print each rule's sentence",
 		Long: "Validate a site directory and print each rule's sentence.\n\n" +
-			"With --origin, pages are fetched from there too, and which surfaces are on them is printed.\n\n" +
+			"With --origin, pages are fetched from there too, and which surfaces are on them is printed.\n" +
+			"With --events, a history is replayed as refract simulate does, and what is too unsteady is told.\n\n" +
 			"If a refract of this directory is running, it is asked which events, traits and cohorts it\n" +
 			"has seen, and a segment that asks about others is warned of.",
 		Args: usage(cobra.MaximumNArgs(1)),
@@ -60,6 +63,11 @@ func newCheckCommand() *cobra.Command {
 				cmd.Printf("%s (%s): %s\n", r.Name, r.State, r.Sentence())
 			}
 			cmd.Printf("revision %s; segments: %d, surfaces: %d, rules: %d\n", set.Revision, len(set.Segments), len(set.Surfaces), len(set.Rules))
+			if len(history.events) > 0 {
+				if err := history.check(cmd, set, now()); err != nil {
+					return err
+				}
+			}
 			if origin == "" {
 				return nil
 			}
@@ -67,6 +75,7 @@ func newCheckCommand() *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVar(&c.address, "admin", "", "address of the admin listener of the running refract, HOST:PORT or unix:PATH (default: that of the directory)")
+	history.add(cmd)
 	cmd.Flags().StringVar(&origin, "origin", "", "a page of the origin to look for surfaces on, as a URL")
 	return cmd
 }
