@@ -124,8 +124,10 @@ func (m *Mount) Refuse(w http.ResponseWriter, err error) Answer {
 	return a
 }
 
-// NoPath, NotPosted and BadKey are the refusals that every vendor has.
-func NoPath() error    { return events.Refuse(events.RefusedPath, "no such path") }
+// NoPath is the refusal of a path that the vendor doesn't have.
+func NoPath() error { return events.Refuse(events.RefusedPath, "no such path") }
+
+// NotPosted is the refusal of events that come by another method.
 func NotPosted() error { return events.Refuse(events.RefusedMethod, "events are sent by POST") }
 
 // BadKey is the refusal of a sender whose key, by the vendor's name for it, is

@@ -197,6 +197,9 @@ func device(id string) string { return strings.TrimPrefix(id, "$device:") }
 // accountIn returns the account that a property of the group key's name tells:
 // the first, if it has a list. What can't be an id is a property like any other.
 func (d *decoder) accountIn(f ingest.Fields) string {
+	if d.account == "" {
+		return ""
+	}
 	v := f[d.account]
 	if all, ok := v.([]any); ok && len(all) > 0 {
 		v = all[0]

@@ -69,6 +69,14 @@ func TestMapping(t *testing.T) {
 		events.Event{Kind: events.Track, Name: "A", Visitor: "u"}, events.Event{Kind: events.Track, Name: "B", Visitor: "u"})
 }
 
+// Without a group key that is the account, no property is.
+func TestNoAccount(t *testing.T) {
+	e := ingesttest.New(func(m ingest.Mount) http.Handler { m.Account = ""; return &mixpanel.Handler{Mount: m} })
+	e.Takes(t, "an event", source, e.Do("POST", "/track", track("E", `"distinct_id":"u","":"acme"`)),
+		events.Event{Kind: events.Track, Name: "E", Visitor: "u", Properties: events.Properties{"": "acme"}})
+	e.Takes(t, "a group", source, e.Do("POST", "/groups", update(`"$group_key":"company","$group_id":"acme","$set":{"seats":5}`)))
+}
+
 func TestAnswers(t *testing.T) {
 	e := serve()
 	body := track("E", `"distinct_id":"u"`)
