@@ -30,6 +30,7 @@ const firstPartyAge = 400 * 24 * time.Hour
 type identity struct {
 	visitor   string
 	anonymous string // a further id of the same browser, or empty
+	browser   string // the visitor's id as the request showed it, if it is a browser's and not a person's
 	account   string
 	mayMint   bool // no id, and first-party ids are wanted
 }
@@ -51,6 +52,9 @@ func (p *Proxy) identify(set *rules.Set, r *http.Request) identity {
 		case v == "" || v == id.visitor:
 		case id.visitor == "":
 			id.visitor = v
+			if s.Anonymous() {
+				id.browser = v
+			}
 		case s.Kind == "first-party":
 			// Only an id that nobody can guess: what is merged is merged for good.
 			id.anonymous = v

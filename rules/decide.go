@@ -46,6 +46,12 @@ type Exposure struct {
 	Arm       Arm
 	Treatment float64 // the probability of treatment when it was assigned
 	At        time.Time
+	// Visitor is who saw it, also where the unit is an account; empty: not known.
+	Visitor string
+	// Anonymous is the id by which the request named the visitor, if that is a
+	// browser's id and not a person's; else empty. Visitor is another one where
+	// it is known whose browser it is.
+	Anonymous string
 }
 
 // Touches says whether a live rule could apply on the page for anyone: then

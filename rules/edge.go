@@ -21,6 +21,7 @@ type Edge struct {
 	Sources        map[string]Source // by the vendor's name
 	Identity       Identity
 	Events         []events.Observation
+	Exposures      []Destination // who is told of first exposures; no two of one name
 	Late           time.Duration // how late an event may come in and still count; DefaultLate
 	Retain         Retention
 	TLS            *TLS
@@ -61,6 +62,12 @@ type IdentitySource struct {
 
 // IdentityVendors are the vendors whose cookies tell who a visitor is.
 var IdentityVendors = []string{"segment", "rudderstack", "posthog", "mixpanel", "amplitude", "braze"}
+
+// Anonymous says whether the source's ids are a browser's and not a person's:
+// the first-party id, and the cookies in which analytics SDKs keep such ids.
+func (s IdentitySource) Anonymous() bool {
+	return s.Kind == "first-party" || s.Kind == "cookie" && (s.Name == "ajs_anonymous_id" || s.Name == "rl_anonymous_id")
+}
 
 // Retention bounds the event log. It is never shorter than Edge.Late.
 type Retention struct {

@@ -20,7 +20,7 @@ const (
 )
 
 var edgeKeys = []string{"listen", "origin", "admin", "token", "trusted_proxies", "proxy_protocol", "tls", "limits", "data", "off", "watch",
-	"attribute", "sources", "identity", "events", "late", "retain", "access_log", "tracing", "server_timing", "shutdown", "page_cache"}
+	"attribute", "sources", "identity", "events", "exposures", "late", "retain", "access_log", "tracing", "server_timing", "shutdown", "page_cache"}
 
 var attributeSyntax = syntax(`^data-[a-z0-9]+(-[a-z0-9]+)*$`)
 
@@ -73,6 +73,7 @@ func readEdge(v value) Edge {
 			e.Events = append(e.Events, readObservation(o))
 		}
 	}
+	e.readExposures(f.get("exposures"))
 	if r, ok := f.get("retain").fields("a mapping with age and bytes", "age", "bytes"); ok {
 		set(&e.Retain.Age)(window(r.get("age")))
 		bytes := r.get("bytes")

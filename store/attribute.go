@@ -49,6 +49,9 @@ func (w *writer) expose(x *rules.Exposure) error {
 		return nil
 	}
 	w.s.counters.exposures.Add(1)
+	if err := w.tell(x, t.rule, unit); err != nil {
+		return err
+	}
 	return w.setTimers(t, unit, now.At)
 }
 

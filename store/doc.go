@@ -18,6 +18,12 @@
 // record, and generations are part of the cache's keys, so a value that the
 // cache kept too long is under a key that nobody asks for (see cache.go).
 //
+// # The outbox
+//
+// What other systems are to be told waits in queues, one a destination (see
+// outbox.go). A letter is written in the batch of the enrolment that it tells
+// of, and is taken only after the fsync of that batch.
+//
 // # When the disk fails
 //
 // Appending is refused while free space is below a reserve. If Pebble itself

@@ -22,6 +22,7 @@ const (
 	keyCohort  = 'c' // name → Cohort (JSON)
 	keyName    = 'n' // kind and name of an event or trait → nothing: it was seen
 	keyMember  = 'm' // version of a cohort, unit → since when (varint)
+	keyLetter  = 'o' // queue NUL sequence → time (Unix ms), body
 	keyVersion = 1
 )
 

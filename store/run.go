@@ -101,7 +101,7 @@ func (w *writer) track(set *rules.Set) error {
 	w.s.mu.Lock()
 	w.s.standings = standings
 	w.s.mu.Unlock()
-	return nil
+	return w.useQueues(set)
 }
 
 // trackedRun finds the run of a rule's version, or begins its first.

@@ -92,6 +92,7 @@ type Store struct {
 	warming   []string            // names of segments; guarded by mu
 
 	counters counters
+	mail     mail
 	w        writer // owned by the writer goroutine
 }
 
@@ -244,6 +245,9 @@ func (s *Store) load() error {
 		return err
 	}
 	if w.nextRun, err = s.nextSeq(keyTally); err != nil {
+		return err
+	}
+	if err := w.loadQueues(); err != nil {
 		return err
 	}
 	return w.loadWarm()

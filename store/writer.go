@@ -35,6 +35,7 @@ type group struct {
 	events   int               // how many were appended
 	logged   []*events.Event   // they, while leaves are cold
 	cohorts  map[string]Cohort // that it changed
+	queues   map[string]*queue // of the outbox, that it changed, as they are after it; nil: dropped
 }
 
 // writer is the state of the writer's goroutine: nobody else touches it.
@@ -53,6 +54,7 @@ type writer struct {
 	tracked []*tracked            // one for each rule of the set
 	hears   map[string][]*tracked // by the events that matter to them
 	warm    warm
+	queues  map[string]*queue // of the outbox, by name
 
 	names   map[string]bool   // seen so far, by kind and name
 	cohorts map[string]Cohort // as the last group left them
@@ -168,6 +170,7 @@ func (s *Store) acknowledge(g *group, err error) {
 		for _, u := range g.changed {
 			s.cache.bump(u)
 		}
+		s.mail.deliver(g.queues)
 		for _, stop := range g.stops {
 			if s.opts.Stopped != nil {
 				s.opts.Stopped(stop)
@@ -235,6 +238,9 @@ func (w *writer) finish() error {
 				return err
 			}
 		}
+	}
+	if err := w.putQueues(); err != nil {
+		return err
 	}
 	if w.logChanged {
 		if err := b.Set(metaKey("log"), w.appendLogMeta(nil), nil); err != nil {
