@@ -15,6 +15,7 @@ import (
 	"github.com/seed14307185/refract/certs"
 	"github.com/seed14307185/refract/console"
 	"github.com/seed14307185/refract/events"
+	"github.com/seed14307185/refract/outbox"
 	"github.com/seed14307185/refract/proxy"
 	"github.com/seed14307185/refract/proxy/cache"
 	"github.com/seed14307185/refract/proxy/front"
@@ -38,6 +39,7 @@ type edge struct {
 	pages   cache.Transport // before them
 	certs   *certs.Manager  // nil: without TLS
 	tracing *tracing        // nil: no spans
+	outbox  outbox.Outbox
 
 	live    atomic.Pointer[rules.Set] // what requests are served under
 	flights flights
@@ -74,6 +76,8 @@ const (
 
 	// spansDeadline is how long the end of the process waits for the collector.
 	spansDeadline = 2 * time.Second
+	// lettersDeadline is how long it waits for the answers of destinations.
+	lettersDeadline = 2 * time.Second
 )
 
 // newEdge loads the site directory and opens the store. Options that the site
@@ -103,6 +107,7 @@ func newEdge(ctx context.Context, dir string, now func() time.Time, log *slog.Lo
 	e.publishing.Lock()
 	e.store = opened
 	e.publishing.Unlock()
+	e.outbox.Store, e.outbox.Log, e.outbox.Now = opened, log, now
 	e.lookForKillFiles()
 	if err := e.openParts(ctx, set); err != nil {
 		return nil, errors.Join(err, e.shut())
@@ -200,6 +205,7 @@ func (e *edge) use(ctx context.Context, set *rules.Set) error {
 	}
 	e.origins.use(carrier)
 	e.pages.Use(set.Edge.PageCache, traitFields(&set.Edge)...)
+	e.outbox.Use(set.Edge.Exposures)
 	if e.front != nil {
 		e.front.Use(frontSettings(&set.Edge))
 	}
@@ -347,6 +353,9 @@ func (e *edge) shut() error {
 	e.close()
 	e.publishing.Unlock()
 	e.background.Wait()
+	sending, stop := context.WithTimeout(context.Background(), lettersDeadline)
+	e.outbox.Close(sending)
+	stop()
 	ctx, cancel := context.WithTimeout(context.Background(), spansDeadline)
 	defer cancel()
 	if err := e.tracing.shut(ctx); err != nil {

@@ -25,12 +25,13 @@ const rooms = `
 	events, rules < outcomes;
 	segments, rules, outcomes < store;
 	segments, rules, events, outcomes < simulate;
+	rules, store < outbox;
 	rewrite, rewrite/coding, rules, events < proxy;
 	rules < proxy/front;
 	rules, events < proxy/origin;
 	rules, outcomes, store < console;
 	demo/planner < demo;
-	console, proxy, proxy/front, proxy/origin, proxy/cache, store, outcomes, events/segment, certs, demo, events/posthog, events/rudderstack, events/mixpanel, events/amplitude, events/braze, simulate < cmd/refract;
+	console, proxy, proxy/front, proxy/origin, proxy/cache, store, outcomes, events/segment, certs, demo, events/posthog, events/rudderstack, events/mixpanel, events/amplitude, events/braze, simulate, outbox < cmd/refract;
 `
 
 // owners says which room alone may import a package, outside its tests.
@@ -47,13 +48,16 @@ var owners = map[string][]string{
 	"github.com/dgraph-io/ristretto": {"store"},
 	"github.com/cockroachdb/pebble":  {"store"},
 	"go.yaml.in/yaml":                {"rules"},
+	"github.com/parquet-go":          {"outbox"},
+	"github.com/cenkalti/backoff":    {"outbox"},
+	"github.com/google/uuid":         {"store"},
 	"github.com/caddyserver":         {"certs"},
 	"github.com/mholt/acmez":         {"certs"},
 	"github.com/libdns":              {"certs"},
 	"go.uber.org/zap":                {"certs"},
 	"github.com/prometheus":          {"cmd/refract"},
 	"github.com/spf13/cobra":         {"cmd/refract"},
-	"net/http":                       {"proxy", "console", "events/segment", "certs", "certs/acmetest", "demo", "demo/planner", "cmd/refract", "proxy/front", "proxy/origin", "proxy/cache", "events/ingest", "events/ingest/ingesttest", "events/posthog", "events/rudderstack", "events/mixpanel", "events/amplitude", "events/braze"},
+	"net/http":                       {"proxy", "console", "events/segment", "certs", "certs/acmetest", "demo", "demo/planner", "cmd/refract", "proxy/front", "proxy/origin", "proxy/cache", "events/ingest", "events/ingest/ingesttest", "events/posthog", "events/rudderstack", "events/mixpanel", "events/amplitude", "events/braze", "outbox"},
 	"github.com/quic-go/quic-go":     {"proxy/front"},
 	"github.com/pires/go-proxyproto": {"proxy/front"},
 	"github.com/fsnotify/fsnotify":   {"cmd/refract"},

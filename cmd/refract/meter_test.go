@@ -46,6 +46,9 @@ func TestMetrics(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "site/rules/footer.yaml"), []byte(footer), 0o644); err != nil {
 		t.Fatal(err)
 	}
+	editFile(t, filepath.Join(dir, "site/refract.yaml"), func(s string) string {
+		return s + "exposures: [{file: {dir: " + filepath.Join(dir, "exposures") + "}}]\n"
+	})
 	r := start(t, dir)
 	r.send("track", map[string]any{"event": "Report Exported", "userId": "ann"})
 	for page := range pages {
@@ -98,6 +101,8 @@ func TestMetrics(t *testing.T) {
 		`refract_assignment_flips_total{cause="rollout",rule="schedule-report"} 0`,
 		`refract_exposures_dropped_total{reason="queue"} 0`,
 		`refract_ingest_refused_total{reason="json"} 1`,
+		`refract_outbox_pending{destination="file"} 2`,
+		`refract_outbox_dropped_total{destination="file",reason="overflow"} 0`,
 	} {
 		if !strings.Contains(text, "\n"+line+"\n") {
 			t.Errorf("the metrics do not say %q", line)

@@ -18,6 +18,8 @@ type standing struct {
 	servers, connections, certificates                 *prometheus.Desc
 	off, accessLost, logLost                           *prometheus.Desc
 	pages, pageBytes, pageAnswers                      *prometheus.Desc
+	pending, pendingBytes, oldest                      *prometheus.Desc // of the outbox
+	sent, failures, undelivered                        *prometheus.Desc
 }
 
 func (m *meter) newStanding() standing {
@@ -38,6 +40,13 @@ func (m *meter) newStanding() standing {
 		events:    desc("counter", "events_total", "Events by what became of them: appended, repeated or refused; clamped is how many of the appended came with a time that was not believed.", "result"),
 		exposures: desc("counter", "exposures_total", "First exposures enrolled."),
 		dropped:   desc("counter", "exposures_dropped_total", "Exposures and observed events dropped: the queue was full.", "reason"),
+
+		pending:      desc("gauge", "outbox_pending", "Exposures that wait for the destination.", "destination"),
+		pendingBytes: desc("gauge", "outbox_pending_bytes", "Bytes of the exposures that wait for the destination.", "destination"),
+		oldest:       desc("gauge", "outbox_oldest_age_seconds", "How long the oldest of them has waited; 0: none waits.", "destination"),
+		sent:         desc("counter", "outbox_sent_total", "Exposures that the destination took.", "destination"),
+		failures:     desc("counter", "outbox_failures_total", "Tries to hand exposures over that failed, and are repeated.", "destination"),
+		undelivered:  desc("counter", "outbox_dropped_total", "Exposures that the destination will never get.", "destination", "reason"),
 
 		servers:      desc("gauge", "upstream_healthy", "1 if requests are sent to the origin's server.", "server"),
 		connections:  desc("gauge", "open_connections", "Connections of visitors that are open."),
@@ -63,7 +72,8 @@ func (c standingCollector) Describe(ch chan<- *prometheus.Desc) {
 	s := &c.m.standing
 	for _, d := range []*prometheus.Desc{s.info, s.state, s.guardrail, s.limit, s.srm, s.exposed, s.flips,
 		s.storeUp, s.events, s.exposures, s.dropped, s.pages, s.pageBytes, s.pageAnswers, s.servers, s.connections, s.certificates,
-		s.off, s.accessLost, s.logLost} {
+		s.off, s.accessLost, s.logLost,
+		s.pending, s.pendingBytes, s.oldest, s.sent, s.failures, s.undelivered} {
 		ch <- d
 	}
 }
@@ -96,6 +106,20 @@ func (c standingCollector) Collect(ch chan<- prometheus.Metric) {
 	out.gauge(s.pageBytes, float64(kept.Bytes))
 	out.count(s.pageAnswers, kept.Unchanged, "unchanged")
 	out.count(s.pageAnswers, kept.Changed, "changed")
+	for name, o := range c.e.outbox.Counts() {
+		out.gauge(s.pending, float64(o.Pending), name)
+		out.gauge(s.pendingBytes, float64(o.Bytes), name)
+		age := 0.0
+		if !o.Oldest.IsZero() {
+			age = max(0, c.e.now().Sub(o.Oldest).Seconds())
+		}
+		out.gauge(s.oldest, age, name)
+		out.count(s.sent, o.Sent, name)
+		out.count(s.failures, o.Failed, name)
+		for why, n := range o.Dropped {
+			out.count(s.undelivered, n, name, string(why))
+		}
+	}
 
 	if c.m.servers != nil {
 		for server, healthy := range c.m.servers {
