@@ -128,7 +128,7 @@ func (c *courier) deliver(letters []store.Letter) {
 				return // the store has failed: what was sent is sent again at the next start
 			}
 			c.count(r)
-			letters = letters[r.done:]
+			letters, most = letters[r.done:], 2*most
 		case c.sending.Err() != nil:
 			return
 		case r.fewer:
