@@ -1,6 +1,7 @@
 package rules
 
 import (
+	"net/url"
 	"strings"
 	"time"
 )
@@ -121,7 +122,7 @@ func readDestination(v value) Destination {
 	}
 	switch d.Kind {
 	case "webhook":
-		set(&d.URL)(webAddress(f.need("url", "where exposures are posted to: url: https://service.example.com/exposures"), true))
+		set(&d.URL)(postAddress(f.need("url", "where exposures are posted to: url: https://service.example.com/exposures")))
 		set(&d.Key)(secret(f.get("secret")))
 	case "file":
 		set(&d.Dir)(f.need("dir", "the directory that files are written to: dir: ./exposures").text())
@@ -139,6 +140,15 @@ func readDestination(v value) Destination {
 	return d
 }
 
+// postAddress returns a URL that visitors' ids are sent to.
+func postAddress(v value) (string, bool) {
+	s, ok := webAddress(v, false)
+	if u, err := url.Parse(s); ok && err == nil && u.Scheme == "http" && !isLocal(u.Hostname()) {
+		v.warn("use https://, unless the network is yours", "%s: visitors' ids, and the key, can be read on the way", v.name)
+	}
+	return s, ok
+}
+
 // vendorAddress returns where a vendor's API begins: at host, or in a region,
 // the first if none is named.
 func vendorAddress(f fields, kind string, regions []region) string {
@@ -151,7 +161,7 @@ func vendorAddress(f fields, kind string, regions []region) string {
 		if named.present() {
 			named.refuse("leave one of them out", "%s has a host and a region", kind)
 		}
-		s, _ := webAddress(host, true)
+		s, _ := postAddress(host)
 		if strings.Contains(s, "?") {
 			host.refuse("", "host must be a URL without a query")
 		}

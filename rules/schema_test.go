@@ -108,7 +108,8 @@ func TestSchemasAgreeWithLoad(t *testing.T) {
 	reference, _ := unpack(t, "testdata/good/reference.txtar")
 	operations, _ := unpack(t, "testdata/good/operations.txtar")
 	edge, _ := unpack(t, "testdata/good/edge.txtar")
-	for _, dir := range []string{reference, operations, edge, site(t, ""), site(t, deciding)} {
+	exposures, _ := unpack(t, "testdata/good/exposures.txtar")
+	for _, dir := range []string{reference, operations, edge, exposures, site(t, ""), site(t, deciding)} {
 		load(t, dir)
 		for path, data := range yamlFiles(t, dir) {
 			schema := compiled(t, kindOf(path))
