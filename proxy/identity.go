@@ -42,17 +42,18 @@ func (p *Proxy) identify(set *rules.Set, r *http.Request) identity {
 	firstParty := false
 	for _, s := range set.Edge.Identity.Visitor {
 		var v string
+		var browser bool
 		if s.Kind == "first-party" {
-			firstParty = true
+			firstParty, browser = true, true
 			v = firstPartyID(cookieValue(r.Header, FirstPartyCookie))
 		} else {
-			v = readSource(s, r.Header)
+			v, browser = readSource(s, r.Header)
 		}
 		switch {
 		case v == "" || v == id.visitor:
 		case id.visitor == "":
 			id.visitor = v
-			if s.Anonymous() {
+			if browser {
 				id.browser = v
 			}
 		case s.Kind == "first-party":
@@ -61,7 +62,7 @@ func (p *Proxy) identify(set *rules.Set, r *http.Request) identity {
 		}
 	}
 	for _, s := range set.Edge.Identity.Account {
-		if id.account = readSource(s, r.Header); id.account != "" {
+		if id.account, _ = readSource(s, r.Header); id.account != "" {
 			break
 		}
 	}
@@ -69,10 +70,12 @@ func (p *Proxy) identify(set *rules.Set, r *http.Request) identity {
 	return id
 }
 
-func readSource(s rules.IdentitySource, h http.Header) string {
+// readSource returns the id that a source has, and whether it is a browser's and
+// not a person's.
+func readSource(s rules.IdentitySource, h http.Header) (id string, browser bool) {
 	switch s.Kind {
 	case "header":
-		return validID(h.Get(s.Name))
+		return validID(h.Get(s.Name)), false
 	case "cookie":
 	default:
 		return vendorID(s, h)
@@ -83,7 +86,7 @@ func readSource(s rules.IdentitySource, h http.Header) string {
 			v = decoded
 		}
 	}
-	return validID(strings.Trim(v, `"`)) // analytics.js used to write JSON strings
+	return validID(strings.Trim(v, `"`)), s.Name == "ajs_anonymous_id" || s.Name == "rl_anonymous_id" // analytics.js used to write JSON strings
 }
 
 // validID returns the id, or nothing if it can't be one.

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/aes"
 	"crypto/cipher"
 	"crypto/md5"
@@ -15,34 +16,33 @@ import (
 )
 
 // vendorID returns who the cookies of a vendor's browser SDK say the visitor
-// is, by the id that the SDK's events have: the user's, or else the browser's.
-// Any script can write them: what can't be read says nothing.
-func vendorID(s rules.IdentitySource, h http.Header) string {
+// is, by the id that the SDK's events have: the user's, or else the browser's,
+// and which of the two it is. Any script can write them: what can't be read
+// says nothing.
+func vendorID(s rules.IdentitySource, h http.Header) (id string, browser bool) {
+	var user, device string
 	switch s.Kind {
 	case "segment":
-		return first(plainID(cookieValue(h, "ajs_user_id")), plainID(cookieValue(h, "ajs_anonymous_id")))
+		user, device = plainID(cookieValue(h, "ajs_user_id")), plainID(cookieValue(h, "ajs_anonymous_id"))
 	case "rudderstack":
-		return first(rudderID(cookieValue(h, "rl_user_id")), rudderID(cookieValue(h, "rl_anonymous_id")))
+		user, device = rudderID(cookieValue(h, "rl_user_id")), rudderID(cookieValue(h, "rl_anonymous_id"))
 	case "posthog":
-		return posthogID(vendorCookie(h, "ph_", posthogKey.Replace(s.Name), "_posthog"))
+		user, device = posthogIDs(vendorCookie(h, "ph_", posthogKey.Replace(s.Name), "_posthog"))
 	case "mixpanel":
-		return mixpanelID(vendorCookie(h, "mp_", s.Name, "_mixpanel"))
+		user, device = mixpanelIDs(vendorCookie(h, "mp_", s.Name, "_mixpanel"))
 	case "amplitude":
-		return first(amplitudeID(vendorCookie(h, "AMP_", s.Name[:min(len(s.Name), 10)], "")),
-			oldAmplitudeID(vendorCookie(h, "amp_", s.Name[:min(len(s.Name), 6)], "")))
-	case "braze":
-		return first(brazeID(vendorCookie(h, "ab.storage.userId.", s.Name, "")), brazeID(vendorCookie(h, "ab.storage.deviceId.", s.Name, "")))
-	}
-	return ""
-}
-
-func first(ids ...string) string {
-	for _, id := range ids {
-		if id = validID(id); id != "" {
-			return id
+		user, device = amplitudeIDs(vendorCookie(h, "AMP_", s.Name[:min(len(s.Name), 10)], ""))
+		if validID(user) == "" && validID(device) == "" {
+			user, device = oldAmplitudeIDs(vendorCookie(h, "amp_", s.Name[:min(len(s.Name), 6)], ""))
 		}
+	case "braze":
+		user, device = brazeID(vendorCookie(h, "ab.storage.userId.", s.Name, "")), brazeID(vendorCookie(h, "ab.storage.deviceId.", s.Name, ""))
 	}
-	return ""
+	if id = validID(user); id != "" {
+		return id, false
+	}
+	id = validID(device)
+	return id, id != ""
 }
 
 // vendorCookie returns the value of the cookie whose name has the key between
@@ -95,51 +95,59 @@ func (id *cookieID) UnmarshalJSON(b []byte) error {
 // posthogKey writes a project's key as posthog-js does in its cookie's name.
 var posthogKey = strings.NewReplacer("+", "PL", "/", "SL", "=", "EQ")
 
-func posthogID(s string) string {
+func posthogIDs(s string) (user, device string) {
 	var c struct {
 		Distinct cookieID `json:"distinct_id"`
 		Device   cookieID `json:"$device_id"`
+		State    cookieID `json:"$user_state"`
 	}
 	if json.Unmarshal([]byte(unescaped(s)), &c) != nil {
-		return ""
+		return "", ""
 	}
-	return first(string(c.Distinct), string(c.Device))
+	if c.State == "anonymous" || c.Distinct == c.Device || validID(string(c.Distinct)) == "" {
+		return "", cmp.Or(validID(string(c.Distinct)), string(c.Device))
+	}
+	return string(c.Distinct), ""
 }
 
-func mixpanelID(s string) string {
+func mixpanelIDs(s string) (user, device string) {
 	var c struct {
 		User     cookieID `json:"$user_id"`
 		Distinct cookieID `json:"distinct_id"`
 		Device   cookieID `json:"$device_id"`
 	}
 	if json.Unmarshal([]byte(unescaped(s)), &c) != nil {
-		return ""
+		return "", ""
 	}
-	return first(string(c.User), strings.TrimPrefix(string(c.Distinct), "$device:"), string(c.Device))
+	distinct, anonymous := strings.CutPrefix(string(c.Distinct), "$device:")
+	if c.User == "" && !anonymous && c.Distinct != c.Device {
+		return distinct, string(c.Device)
+	}
+	return string(c.User), cmp.Or(validID(distinct), string(c.Device))
 }
 
-func amplitudeID(s string) string {
+func amplitudeIDs(s string) (user, device string) {
 	var c struct {
 		User   cookieID `json:"userId"`
 		Device cookieID `json:"deviceId"`
 	}
 	raw, err := base64.StdEncoding.DecodeString(unescaped(s))
 	if err != nil || json.Unmarshal([]byte(unescaped(string(raw))), &c) != nil {
-		return ""
+		return "", ""
 	}
-	return first(string(c.User), string(c.Device))
+	return string(c.User), string(c.Device)
 }
 
-// oldAmplitudeID reads deviceId.base64(userId).… of Amplitude's first browser
+// oldAmplitudeIDs reads deviceId.base64(userId).… of Amplitude's first browser
 // SDK.
-func oldAmplitudeID(s string) string {
+func oldAmplitudeIDs(s string) (user, device string) {
 	device, rest, _ := strings.Cut(unescaped(s), ".")
-	user, _, _ := strings.Cut(rest, ".")
-	raw, err := base64.StdEncoding.DecodeString(user)
+	encoded, _, _ := strings.Cut(rest, ".")
+	raw, err := base64.StdEncoding.DecodeString(encoded)
 	if err != nil {
 		raw = nil
 	}
-	return first(string(raw), device)
+	return string(raw), device
 }
 
 // brazeID reads g:ID|e:…|c:…|l:….

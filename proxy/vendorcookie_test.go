@@ -10,7 +10,8 @@ import (
 	"github.com/seed14307185/refract/rules"
 )
 
-// Cookies as the vendors' browser SDKs write them.
+// Cookies as the vendors' browser SDKs write them. Ids that begin with a- are
+// browsers', the others persons'.
 func TestVendorCookies(t *testing.T) {
 	amplitude := func(s string) string { return base64.StdEncoding.EncodeToString([]byte(url.PathEscape(s))) }
 	rudder := func(s string) string { return "RS_ENC_v3_" + base64.StdEncoding.EncodeToString([]byte(s)) }
@@ -58,10 +59,16 @@ func TestVendorCookies(t *testing.T) {
 		{"braze", "ab.storage.userId.k=g:u-1|e:undefined|c:1|l:2; ab.storage.deviceId.k=g:a-1|e:1", "u-1"},
 		{"braze:k", "ab.storage.userId.j=g:u-1", ""},
 		{"braze", "ab.storage.userId.k=e:1", ""},
+
+		{"cookie:ajs_anonymous_id", "ajs_anonymous_id=%22a-1%22", "a-1"},
+		{"cookie:rl_anonymous_id", "rl_anonymous_id=a-1", "a-1"},
+		{"cookie:ajs_user_id", "ajs_user_id=u-1; ajs_anonymous_id=a-1", "u-1"},
+		{"cookie:user", "user=u-1", "u-1"},
 	} {
 		kind, name, _ := strings.Cut(c.source, ":")
-		if got := readSource(rules.IdentitySource{Kind: kind, Name: name}, http.Header{"Cookie": {"x=y; " + c.cookies}}); got != c.want {
-			t.Errorf("%s of %q: %q, want %q", c.source, c.cookies, got, c.want)
+		got, browser := readSource(rules.IdentitySource{Kind: kind, Name: name}, http.Header{"Cookie": {"x=y; " + c.cookies}})
+		if got != c.want || browser != strings.HasPrefix(c.want, "a-") {
+			t.Errorf("%s of %q: %q, a browser's: %v; want %q", c.source, c.cookies, got, browser, c.want)
 		}
 	}
 }
@@ -75,7 +82,7 @@ func FuzzVendorCookies(f *testing.F) {
 		h := http.Header{"Cookie": {cookies}}
 		for _, kind := range rules.IdentityVendors {
 			for _, key := range []string{"", "k"} {
-				if id := readSource(rules.IdentitySource{Kind: kind, Name: key}, h); id != validID(id) {
+				if id, _ := readSource(rules.IdentitySource{Kind: kind, Name: key}, h); id != validID(id) {
 					t.Errorf("%s of %q: %q", kind, cookies, id)
 				}
 			}

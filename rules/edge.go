@@ -63,12 +63,6 @@ type IdentitySource struct {
 // IdentityVendors are the vendors whose cookies tell who a visitor is.
 var IdentityVendors = []string{"segment", "rudderstack", "posthog", "mixpanel", "amplitude", "braze"}
 
-// Anonymous says whether the source's ids are a browser's and not a person's:
-// the first-party id, and the cookies in which analytics SDKs keep such ids.
-func (s IdentitySource) Anonymous() bool {
-	return s.Kind == "first-party" || s.Kind == "cookie" && (s.Name == "ajs_anonymous_id" || s.Name == "rl_anonymous_id")
-}
-
 // Retention bounds the event log. It is never shorter than Edge.Late.
 type Retention struct {
 	Age   time.Duration // DefaultAge

@@ -23,14 +23,3 @@ func TestExposures(t *testing.T) {
 		t.Errorf("%+v\nwant %+v", got, want)
 	}
 }
-
-func TestAnonymousSources(t *testing.T) {
-	for source, want := range map[IdentitySource]bool{
-		{Kind: "first-party"}: true, {Kind: "cookie", Name: "ajs_anonymous_id"}: true, {Kind: "cookie", Name: "rl_anonymous_id"}: true,
-		{Kind: "cookie", Name: "ajs_user_id"}: false, {Kind: "cookie", Name: "user"}: false, {Kind: "header", Name: "X-User"}: false,
-	} {
-		if source.Anonymous() != want {
-			t.Errorf("%v: %v", source, !want)
-		}
-	}
-}
