@@ -111,16 +111,19 @@ func (p *Proxy) send(w *writer, x *Exchange, resp *http.Response) error {
 		waits = func() bool { return !page.encoder.Ready() }
 	}
 	var err error
+	here := x.body != nil || x.sent != nil // the body goes through the buffer
 	for err == nil {
-		if all, ok := body.(io.WriterTo); ok && x.body == nil && ready(body) {
+		if all, ok := body.(io.WriterTo); ok && !here && ready(body) {
 			f.write()
 			_, err = all.WriteTo(w) // it is in memory, and never waits
 			f.err, err = err, cmp.Or(err, io.EOF)
 			break
 		}
-		if x.body == nil && x.sent == nil && f.read >= serverBuffer && resp.ContentLength-f.read >= worthHandingOn && w.direct() && raw(body) {
-			err = f.handOn(body)
-			break
+		if !here && f.read >= serverBuffer && resp.ContentLength-f.read >= worthHandingOn && raw(body) {
+			if err = f.handOn(body); !errors.Is(err, errors.ErrUnsupported) {
+				break
+			}
+			here, err = true, nil
 		}
 		if waits != nil && waits() {
 			_ = f.settle() // take says so
@@ -214,12 +217,13 @@ func (f *flow) write() {
 	f.from = f.to
 }
 
-// handOn has the rest of a body sent by whoever can do that without a buffer.
+// handOn has the rest of a body sent by whoever can do that without a buffer, or
+// returns errors.ErrUnsupported.
 func (f *flow) handOn(body io.Reader) error {
 	if f.write(); f.err != nil {
 		return f.err
 	}
-	n, err := f.w.readFrom(body)
+	n, err := f.w.ReadFrom(body)
 	if f.read += n; err == nil {
 		err = io.EOF
 	}

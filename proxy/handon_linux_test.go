@@ -2,11 +2,14 @@ package proxy
 
 import (
 	"bufio"
+	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -56,14 +59,26 @@ func (b countedBody) ReadRaw(take func(fd uintptr, most int64) (int64, error)) (
 // address.
 func atTheEdge(t *testing.T, p *Proxy) string {
 	t.Helper()
+	return atAnEdge(t, p, nil, time.Minute)
+}
+
+// atAnEdge is atTheEdge, over TLS if secure is not nil.
+func atAnEdge(t *testing.T, p *Proxy, secure *tls.Config, progress time.Duration) string {
+	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &edgeserver.Server{Handler: p, Log: p.Log}
-	s.Use(edgeserver.Settings{Limits: rules.Limits{HeaderBytes: 64 << 10, Headers: 200, ReadHeader: time.Minute, Idle: time.Minute, Progress: time.Minute}})
+	s := &edgeserver.Server{Handler: p, Log: p.Log, TLS: secure}
+	s.Use(edgeserver.Settings{Limits: rules.Limits{HeaderBytes: 64 << 10, Headers: 200, ReadHeader: time.Minute, Idle: time.Minute, Progress: progress}})
 	done := make(chan error, 1)
-	go func() { done <- s.Serve(l, nil, nil) }()
+	go func() {
+		if secure != nil {
+			done <- s.Serve(nil, l, nil)
+		} else {
+			done <- s.Serve(l, nil, nil)
+		}
+	}()
 	t.Cleanup(func() {
 		_ = s.Close()
 		if err := <-done; !errors.Is(err, http.ErrServerClosed) {
@@ -152,5 +167,72 @@ func TestHandedOn(t *testing.T) {
 	}
 	if x := exchange(); !x.ClientGone {
 		t.Errorf("the visitor's leaving is %v", x.OriginError)
+	}
+}
+
+// TestHandedOnToNobody: who takes nothing more of what goes without a buffer is
+// the visitor's doing, not the origin's.
+func TestHandedOnToNobody(t *testing.T) {
+	_, s, p := front(t, http.NotFoundHandler())
+	p.Origin.Host = listen(t, func(c net.Conn, r *bufio.Reader) {
+		if _, err := http.ReadRequest(r); err == nil {
+			fmt.Fprintf(c, "HTTP/1.1 200 OK\r\nContent-Type: application/x-tar\r\nContent-Length: %d\r\n\r\n", 1<<30)
+			for b := make([]byte, 1<<20); err == nil; {
+				_, err = c.Write(b)
+			}
+		}
+	})
+	byOrigin(t, p)
+	c, err := net.Dial("tcp", atAnEdge(t, p, nil, 50*time.Millisecond))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = c.Close() }()
+	fmt.Fprint(c, "GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+	s.wait()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if x := s.exchanges[0]; !x.ClientGone {
+		t.Errorf("a visitor who takes nothing is %v", x.OriginError)
+	}
+}
+
+// TestLargeBodyIsNotHeld: where a body can't go without a buffer, because of
+// TLS, all of it that came is sent before more is waited for.
+func TestLargeBodyIsNotHeld(t *testing.T) {
+	const first, length = 47001, 90000
+	goOn := make(chan struct{})
+	_, _, p := front(t, http.NotFoundHandler())
+	p.Origin.Host = listen(t, func(c net.Conn, r *bufio.Reader) {
+		if _, err := http.ReadRequest(r); err == nil {
+			fmt.Fprintf(c, "HTTP/1.1 200 OK\r\nContent-Type: application/x-tar\r\nContent-Length: %d\r\n\r\n%s", length, strings.Repeat("x", first))
+			<-goOn
+			fmt.Fprint(c, strings.Repeat("x", length-first))
+		}
+	})
+	byOrigin(t, p)
+	certified := httptest.NewTLSServer(http.NotFoundHandler())
+	defer certified.Close()
+	secure := certified.TLS.Clone()
+	secure.NextProtos = nil // the edge's own
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	for _, proto := range []string{"http/1.1", "h2"} {
+		edge := atAnEdge(t, p, secure, time.Minute)
+		transport := certified.Client().Transport.(*http.Transport).Clone()
+		transport.TLSClientConfig.NextProtos = []string{proto}
+		transport.ForceAttemptHTTP2 = proto == "h2"
+		resp, err := transport.RoundTrip(httptest.NewRequestWithContext(ctx, "GET", "https://"+edge+"/", nil))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.CopyN(io.Discard, resp.Body, first); err != nil || (resp.ProtoMajor == 2) != (proto == "h2") {
+			t.Fatal(resp.Proto, err)
+		}
+		goOn <- struct{}{}
+		if n, err := io.Copy(io.Discard, resp.Body); n != length-first || err != nil {
+			t.Errorf("%s: %d bytes, %v", proto, n, err)
+		}
+		transport.CloseIdleConnections()
 	}
 }

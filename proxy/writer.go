@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"errors"
 	"io"
 	"net/http"
 	"net/http/httptrace"
@@ -61,16 +62,14 @@ func (w *writer) Write(b []byte) (int, error) {
 	return n, err
 }
 
-// direct says whether readFrom may be used: over TLS, and in streams of HTTP/2
-// and 3, there is a buffer in any case, and only flush empties it.
-func (w *writer) direct() bool {
-	_, ok := w.ResponseWriter.(io.ReaderFrom)
-	return ok && w.x.Request.ProtoMajor == 1 && w.x.Request.TLS == nil
-}
-
-// readFrom hands on a body whose head was written.
-func (w *writer) readFrom(body io.Reader) (int64, error) {
-	n, err := w.ResponseWriter.(io.ReaderFrom).ReadFrom(body)
+// ReadFrom hands on a body whose head was written, or returns
+// errors.ErrUnsupported.
+func (w *writer) ReadFrom(body io.Reader) (int64, error) {
+	to, ok := w.ResponseWriter.(io.ReaderFrom)
+	if !ok {
+		return 0, errors.ErrUnsupported
+	}
+	n, err := to.ReadFrom(body)
 	w.bytes += n
 	return n, err
 }

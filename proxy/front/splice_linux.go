@@ -56,8 +56,9 @@ func closePipe(p pipe) {
 const spliceFlags = 0x1 | 0x2 // SPLICE_F_MOVE and SPLICE_F_NONBLOCK: linux/splice.h
 
 // splice sends what src has, to its end, without copying it. It returns handled
-// false, and has taken nothing, where that can't be.
-func (c *conn) splice(src rawReader) (n int64, handled bool, err error) {
+// false, and has taken nothing, where that can't be. It calls lost where the
+// visitor is why it fails: of its own writes, Go's server would find out.
+func (c *conn) splice(src rawReader, lost func()) (n int64, handled bool, err error) {
 	socket, ok := c.raw.(syscall.Conn)
 	if !ok || !src.Raw() {
 		return 0, false, nil
@@ -93,6 +94,7 @@ func (c *conn) splice(src rawReader) (n int64, handled bool, err error) {
 			if err = cmp.Or(err, werr); err == nil {
 				w = c.writing()
 			} else if !w.goesOn(int(m), err) {
+				lost()
 				return n, true, err
 			}
 		}

@@ -2,4 +2,4 @@
 
 package front
 
-func (*conn) splice(rawReader) (int64, bool, error) { return 0, false, nil }
+func (*conn) splice(rawReader, func()) (int64, bool, error) { return 0, false, nil }
