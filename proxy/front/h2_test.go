@@ -183,3 +183,69 @@ func TestSlowStreams(t *testing.T) {
 		})
 	}
 }
+
+// TestUnsoundRequests wants what can't be a request of HTTP/1.1 refused before an
+// origin could be blamed for it.
+func TestUnsoundRequests(t *testing.T) {
+	reached := make(chan string, 1)
+	s := &Server{Log: quiet(), TLS: certificate(t), Handler: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		reached <- r.Method + " " + r.Host + " " + r.RequestURI
+	})}
+	e := start(t, s, Settings{Limits: limits})
+	config := e.client.Clone()
+	config.NextProtos = []string{"h2"}
+	for _, test := range []struct{ method, authority, path, want string }{
+		{"GET", "a", "/b?c", ""},
+		{"PURGE", "[::1]:8443", "/%zz?%20", "400"}, // Go's server: no path of its kind
+		{"PURGE", "[::1]:8443", "/\xff?%zz", ""},
+		{"GE\"T", "a", "/", "400"},
+		{"GET", "a b", "/", "400"},
+		{"GET", "a/b", "/", "400"},
+		{"GET", "a#b", "/", "400"},
+		{"GET", "", "/", "400"},
+		{"GET", "a", "/b c", "400"},
+		{"GET", "a", "/b?c d", "400"},
+		{"GET", "a", "https://a/b", "400"},
+	} {
+		conn, err := tls.Dial("tcp", e.secure, config)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := newH2(t, conn)
+		c.headers.Reset()
+		for _, f := range [][2]string{{":method", test.method}, {":scheme", "https"}, {":authority", test.authority}, {":path", test.path}} {
+			_ = c.enc.WriteField(hpack.HeaderField{Name: f[0], Value: f[1]}) // into a buffer
+		}
+		if err := c.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, BlockFragment: c.headers.Bytes(), EndHeaders: true, EndStream: true}); err != nil {
+			t.Fatal(err)
+		}
+		status := ""
+		for status == "" {
+			f, err := c.ReadFrame()
+			if err != nil {
+				t.Fatal(err)
+			}
+			switch f := f.(type) {
+			case *http2.HeadersFrame:
+				fields, err := hpack.NewDecoder(4096, nil).DecodeFull(f.HeaderBlockFragment())
+				if err != nil {
+					t.Fatal(err)
+				}
+				status = fields[0].Value
+			case *http2.RSTStreamFrame: // Go's server knows some of them
+				status = "400"
+			}
+		}
+		_ = conn.Close()
+		select {
+		case got := <-reached:
+			if want := test.method + " " + test.authority + " " + test.path; test.want != "" || got != want {
+				t.Errorf("%q reached the handler as %q", want, got)
+			}
+		default:
+			if test.want == "" || status != test.want {
+				t.Errorf("%+v is answered with %s", test, status)
+			}
+		}
+	}
+}

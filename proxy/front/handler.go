@@ -26,6 +26,9 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	case r.RequestURI == "*":
 		s.reject(w, r, http.StatusBadRequest, "the target is neither a path nor a URL")
 		return
+	case r.ProtoMajor > 1 && !sound(r):
+		s.reject(w, r, http.StatusBadRequest, "the method, the path or the authority is malformed")
+		return
 	case r.ProtoMajor > 1 && fields(r.Header) > gen.Limits.Headers:
 		s.reject(w, r, http.StatusRequestHeaderFieldsTooLarge, "the header has too many fields")
 		return
@@ -62,6 +65,27 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	if !out.wrote {
 		out.WriteHeader(http.StatusOK)
 	}
+}
+
+// sound says whether a request of HTTP/2 or 3 can be put into the first two
+// lines of HTTP/1.1, to whose guard and server this question is otherwise left:
+// RFC 9113 section 8.3.1, RFC 9114 section 4.3.1. An origin must not be blamed
+// for what nobody could send it.
+func sound(r *http.Request) bool {
+	if token([]byte(r.Method)) != len(r.Method) || r.RequestURI == "" || r.RequestURI[0] != '/' || r.Host == "" {
+		return false
+	}
+	for _, c := range []byte(r.RequestURI) {
+		if c <= ' ' || c == 0x7f {
+			return false
+		}
+	}
+	for _, c := range []byte(r.Host) {
+		if !tchar[c] && strings.IndexByte("(),:;=[]", c) < 0 || strings.IndexByte("#^`|\"", c) >= 0 {
+			return false
+		}
+	}
+	return true
 }
 
 // reject answers a request that can be told from others, and is not served.
