@@ -215,15 +215,17 @@ func TestCachesAreToldOfOnce(t *testing.T) {
 	}
 }
 
-// TestRequestsThatAreNoPages: nothing of them is decided, nor made private.
+// TestRequestsThatAreNoPages: nothing of them is decided. If a page comes all the
+// same it is the app's own, and a shared cache must not give it to everyone.
 func TestRequestsThatAreNoPages(t *testing.T) {
 	edge, s, p := front(t, pageWith(cardPage, "Cache-Control", "max-age=60", "ETag", `"a"`))
 	v := s.member(p, "invite-teammate", rules.Treatment)
 	for _, header := range [][]string{
 		{"Service-Worker", "script"}, {"Sec-Fetch-Dest", "serviceworker"}, {"Sec-Fetch-Dest", "image"}, {"Sec-Fetch-Dest", "style"},
+		{"Accept", "application/json"}, {"Range", "bytes=0-9"},
 	} {
 		resp, body := do(t, "GET", edge+"/projects/7", append(header, "Cookie", "user="+v)...)
-		if body != cardPage || resp.Header.Get("ETag") != `"a"` || resp.Header.Get("Cache-Control") != "max-age=60" {
+		if body != cardPage || resp.Header.Get("ETag") != `"a"` || resp.Header.Get("Cache-Control") != "private, no-cache" {
 			t.Errorf("%v: %v", header, resp.Header)
 		}
 	}

@@ -27,11 +27,11 @@ func (p *Proxy) answer(x *Exchange, resp *http.Response) error {
 	}
 	p.relocate(x, resp.Header)
 	document := resp.StatusCode == http.StatusOK && isHTML(resp.Header)
-	if !x.touched && (!document || len(x.set.Live()) == 0) && len(x.set.Edge.Identity.Traits) == 0 {
+	if !x.touched && !x.mistaken(resp) && (!document || len(x.set.Live()) == 0) && len(x.set.Edge.Identity.Traits) == 0 {
 		return nil
 	}
 	as := *resp
-	if x.touched || len(x.set.Edge.Identity.Traits) > 0 { // else at most a cookie is added
+	if x.touched || x.mistaken(resp) || len(x.set.Edge.Identity.Traits) > 0 { // else at most a cookie is added
 		as.Header = resp.Header.Clone()
 	}
 	defer func() {
@@ -45,13 +45,21 @@ func (p *Proxy) answer(x *Exchange, resp *http.Response) error {
 	return nil
 }
 
+// mistaken says whether an answer is a page, or a part of one, that a rule could
+// touch, though the request was not taken for one of a page. It stays the app's
+// own, but a shared cache that kept it would give it to everyone.
+func (x *Exchange) mistaken(resp *http.Response) bool {
+	return !x.touched && (resp.StatusCode == http.StatusOK || resp.StatusCode == http.StatusPartialContent) &&
+		isHTML(resp.Header) && x.set.Touches(x.path)
+}
+
 // change does what is to be done to a response.
 func (p *Proxy) change(x *Exchange, resp *http.Response, document bool) {
 	if len(x.set.Edge.Identity.Traits) > 0 {
 		p.learnTraits(x, resp.Header)
 	}
 	part := resp.StatusCode == http.StatusPartialContent && isHTML(resp.Header)
-	if x.touched && (document || part || resp.StatusCode == http.StatusNotModified) {
+	if x.touched && (document || part || resp.StatusCode == http.StatusNotModified) || x.mistaken(resp) {
 		// Also where nothing was decided for this visitor: a shared cache must
 		// not serve what one visitor gets to another.
 		private(resp.Header)
