@@ -31,6 +31,18 @@ all: [{stopped: A, active: 60h, quiet: 24h}]
 all: [{days: C, is: ">= 2", in_last: 72h}]
 -- segments/repeats.yaml --
 all: [{repeats: C, same: code, times: ">= 2", in_last: 24h}]
+-- segments/steady.yaml --
+all: [{did: A, in_last: 10h}]
+stable_for: 3h
+sticky_for: 20h
+-- segments/sequence.yaml --
+all: [{did: A, then: [B], within: 20h, in_last: 40h}]
+-- segments/spent.yaml --
+all: [{sum: C, of: amount, is: "> 3", in_last: 30h}]
+-- segments/various.yaml --
+all: [{distinct: C, of: code, is: ">= 2", in_last: 30h}]
+-- segments/both.yaml --
+all: [{segment: repeats}, {not: {segment: steady}}]
 -- segments/team.yaml --
 who: account
 all: [{repeats: C, same: code, times: ">= 3", in_last: 48h, visitors: ">= 2"}]
@@ -98,7 +110,7 @@ func randomHistory(r *rand.Rand) []*events.Event {
 			e.Kind, e.Account, e.Traits = events.Group, pick("acme", "beta"), events.Properties{"plan": pick("trial", "pro")}
 		default:
 			e.Name = pick("A", "A", "B", "C", "C", "D")
-			e.Properties = events.Properties{"code": pick("x", "y"), "other": 1.0}
+			e.Properties = events.Properties{"code": pick("x", "y"), "amount": float64(1 + r.IntN(3)), "other": 1.0}
 		}
 		if e.Anonymous == e.Visitor {
 			e.Anonymous = ""

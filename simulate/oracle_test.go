@@ -1,13 +1,13 @@
 package simulate_test
 
 import (
-	"fmt"
 	"maps"
 	"slices"
 	"time"
 
 	"github.com/seed14307185/refract/events"
 	"github.com/seed14307185/refract/segments"
+	"github.com/seed14307185/refract/segments/oracle"
 	"github.com/seed14307185/refract/simulate"
 )
 
@@ -34,7 +34,7 @@ func newPerson() *person {
 }
 
 // oracle replays a history hour by hour.
-type oracle struct {
+type bruteForce struct {
 	list     []segments.Segment
 	heard    map[segments.Who]map[string]bool
 	people   map[segments.Who]map[string]*person
@@ -45,7 +45,7 @@ type oracle struct {
 
 // replay returns, of each segment, what Run must find, and the overlaps.
 func replay(list []segments.Segment, history []*events.Event) ([]simulate.Segment, map[[2]string]int64) {
-	o := &oracle{
+	o := &bruteForce{
 		list: list, heard: map[segments.Who]map[string]bool{segments.Visitor: {}, segments.Account: {}},
 		people: map[segments.Who]map[string]*person{segments.Visitor: {}, segments.Account: {}}, into: map[string]string{},
 		days: map[string]map[string]*simulate.Day{}, overlaps: map[[2]string]int64{},
@@ -73,14 +73,14 @@ func replay(list []segments.Segment, history []*events.Event) ([]simulate.Segmen
 	return o.results()
 }
 
-func (o *oracle) person(who segments.Who, id string) *person {
+func (o *bruteForce) person(who segments.Who, id string) *person {
 	if o.people[who][id] == nil {
 		o.people[who][id] = newPerson()
 	}
 	return o.people[who][id]
 }
 
-func (o *oracle) resolve(id string) string {
+func (o *bruteForce) resolve(id string) string {
 	for o.into[id] != "" {
 		id = o.into[id]
 	}
@@ -88,7 +88,7 @@ func (o *oracle) resolve(id string) string {
 }
 
 // take is one event, as docs/ARCHITECTURE.md has it.
-func (o *oracle) take(e events.Event) {
+func (o *bruteForce) take(e events.Event) {
 	id := o.resolve(e.Visitor)
 	v := o.person(segments.Visitor, id)
 	if e.Anonymous != "" && o.into[e.Anonymous] == "" && e.Anonymous != id {
@@ -125,7 +125,7 @@ func (p *person) join(account string, at int64) {
 }
 
 // look compares who is in each segment now with who was before.
-func (o *oracle) look(t int64) {
+func (o *bruteForce) look(t int64) {
 	for _, s := range o.list {
 		name := s.Name
 		key := time.UnixMilli(t).UTC().Format(time.DateOnly)
@@ -145,7 +145,7 @@ func (o *oracle) look(t int64) {
 					p.changed[name] = max(at, p.changed[name])
 				}
 			}
-			is := p.known && holds(s.Condition, s.Who, p.log, t)
+			is := p.known && oracle.History(p.log).Holds(s.Condition, s.Who, t)
 			if p.in[name] = is; is {
 				p.ever[name] = true
 				day.Members++
@@ -181,7 +181,7 @@ func (o *oracle) look(t int64) {
 	}
 }
 
-func (o *oracle) results() ([]simulate.Segment, map[[2]string]int64) {
+func (o *bruteForce) results() ([]simulate.Segment, map[[2]string]int64) {
 	var list []simulate.Segment
 	overlaps := map[[2]string]int64{}
 	for _, s := range o.list {
@@ -207,79 +207,4 @@ func (o *oracle) results() ([]simulate.Segment, map[[2]string]int64) {
 		}
 	}
 	return list, overlaps
-}
-
-// holds tests a condition's definition at a time.
-func holds(c segments.Condition, who segments.Who, log []*events.Event, t int64) bool {
-	within := func(name string, d time.Duration) (times []int64) {
-		for _, e := range log {
-			if at := e.Time.UnixMilli(); e.Kind == events.Track && e.Name == name && at <= t && (d == 0 || at > t-d.Milliseconds()) {
-				times = append(times, at)
-			}
-		}
-		return times
-	}
-	switch c := c.(type) {
-	case segments.All:
-		return !slices.ContainsFunc(c, func(c segments.Condition) bool { return !holds(c, who, log, t) })
-	case segments.Not:
-		return !holds(c.Condition, who, log, t)
-	case segments.Trait:
-		m := c.Match[0]
-		var latest *events.Event
-		for _, e := range log {
-			kind := map[segments.Who]events.Kind{segments.Visitor: events.Identify, segments.Account: events.Group}[who]
-			if e.Kind != kind || e.Traits[m.Key] == nil {
-				continue
-			}
-			// Of two of one time, the greater text.
-			if latest == nil || e.Time.After(latest.Time) || e.Time.Equal(latest.Time) && fmt.Sprint(e.Traits[m.Key]) > fmt.Sprint(latest.Traits[m.Key]) {
-				latest = e
-			}
-		}
-		return latest != nil && latest.Traits[m.Key] == m.Values[0]
-	case segments.Did:
-		n := len(within(c.Event, c.InLast))
-		if c.Times == (segments.Comparison{}) {
-			return n > 0
-		}
-		return n >= c.Times.Min && (c.Times.Below == 0 || n < c.Times.Below)
-	case segments.Without:
-		for _, a := range within(c.Event, 0) {
-			since := slices.ContainsFunc(within(c.Without, 0), func(b int64) bool { return b >= a })
-			if a <= t-c.Within.Milliseconds() && !since {
-				return true
-			}
-		}
-		return false
-	case segments.Stopped:
-		active := slices.ContainsFunc(within(c.Event, c.Active), func(at int64) bool { return at <= t-c.Quiet.Milliseconds() })
-		return active && len(within(c.Event, c.Quiet)) == 0
-	case segments.Days:
-		days := map[int64]bool{}
-		for _, at := range within(c.Event, c.InLast) {
-			days[at/(24*hour)] = true
-		}
-		return len(days) >= c.Is.Min
-	case segments.Repeats:
-		visitors := map[any]map[string]bool{}
-		counts := map[any]int{}
-		for _, e := range log {
-			at := e.Time.UnixMilli()
-			if v := e.Properties[c.Same]; e.Kind == events.Track && e.Name == c.Event && v != nil && at <= t && at > t-c.InLast.Milliseconds() {
-				counts[v]++
-				if visitors[v] == nil {
-					visitors[v] = map[string]bool{}
-				}
-				visitors[v][e.Visitor] = true
-			}
-		}
-		for v, n := range counts {
-			if n >= c.Times.Min && len(visitors[v]) >= c.Visitors.Min {
-				return true
-			}
-		}
-		return false
-	}
-	panic(fmt.Sprintf("the oracle knows no %T", c))
 }

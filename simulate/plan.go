@@ -170,6 +170,11 @@ func (p *plan) ask(s segments.Segment, c segments.Condition) {
 		}
 	case segments.Not:
 		p.ask(s, c.Condition)
+	case segments.Held:
+		p.ask(s, c.Condition)
+	case *segments.Ref:
+		p.ask(s, c.Condition)
+	case segments.Cohort: // no history has one
 	case segments.Trait:
 		p.traits.add(c.Match)
 	case segments.Did:
@@ -191,6 +196,14 @@ func (p *plan) ask(s segments.Segment, c segments.Condition) {
 	case segments.Repeats:
 		p.name(c.Event).asked.add(c.Where)
 		p.name(c.Event).asked.addKey(c.Same)
+	case segments.Sequence:
+		p.name(c.Event).asked.add(c.Where)
+	case segments.Aggregate:
+		p.name(c.Event).asked.add(c.Where)
+		p.name(c.Event).asked.addKey(c.Of)
+	case segments.Distinct:
+		p.name(c.Event).asked.add(c.Where)
+		p.name(c.Event).asked.addKey(c.Of)
 	default:
 		p.traits.all = true
 		for _, name := range s.Events() {

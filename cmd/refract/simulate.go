@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/seed14307185/refract/rules"
+	"github.com/seed14307185/refract/segments"
 	"github.com/seed14307185/refract/simulate"
 )
 
@@ -108,7 +109,8 @@ func (f *simulateFlags) check(cmd *cobra.Command, set *rules.Set, now time.Time)
 	}
 	for _, r := range set.Rules {
 		for _, s := range report.Segments {
-			if r.State != rules.Live || s.Name != r.Segment.Name || !s.Unsteady() {
+			_, held := r.Segment.Condition.(segments.Held) // somebody has decided what is steady enough
+			if r.State != rules.Live || s.Name != r.Segment.Name || held || !s.Unsteady() {
 				continue
 			}
 			cmd.PrintErrf("warning: rules/%s.yaml: %d of the %d members of %s (%.1f %%) entered and left it within a day\n"+

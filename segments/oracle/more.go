@@ -48,6 +48,8 @@ func (h History) holdsMore(c segments.Condition, who segments.Who, t int64) bool
 		return memberOf(c.Name, t)
 	case segments.Ref:
 		return h.Holds(c.Condition, who, t)
+	case *segments.Ref:
+		return h.Holds(c.Condition, who, t)
 	case segments.Held:
 		if h.held(c, who, t) {
 			return true
