@@ -42,7 +42,15 @@ func newManaged(t testing.TB, dir string, names ...string) *managed {
 		if m.addr == "" {
 			m.addr = l.Addr().String()
 		}
-		l.Close() // f is the socket now
+		// Whenever a net.Listener's File is handed to a process, the socket gets
+		// blocking, also for the one that accepts on it: it would never end.
+		fd, err := syscall.Dup(int(f.Fd()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		l.Close()
+		f.Close()
+		f = os.NewFile(uintptr(fd), "socket")
 		t.Cleanup(func() { f.Close() })
 		m.files = append(m.files, f)
 	}
