@@ -50,6 +50,7 @@ type Server struct {
 	peers   peers
 	tunnels guards // that were taken over
 	parked  guards // that wait for a request without a server
+	calm    calm
 	altSvc  atomic.Pointer[string]
 	streams atomic.Int64 // requests of HTTP/3 in flight
 

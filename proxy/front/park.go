@@ -1,7 +1,9 @@
 package front
 
 import (
+	"runtime/debug"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -35,6 +37,7 @@ func (g *guard) keep() bool {
 		return false
 	}
 	go next.parked(g.asked)
+	g.server.calm.parked()
 	return true
 }
 
@@ -50,6 +53,30 @@ func (g *guard) parked(until time.Time) {
 	}
 	g.hold(g.one[:])
 	g.hand()
+}
+
+// calm gives memory back after a burst. What thousands of connections leave when
+// they are parked, some 20 KiB each, is garbage that nobody would collect for
+// minutes: the heap's goal was set while they were busy, and nothing is
+// allocated any more.
+type calm struct {
+	since   atomic.Int64 // connections parked since the last time
+	waiting atomic.Bool
+}
+
+const (
+	calmAfter = 1000            // connections: so much garbage is worth a collection
+	calmIn    = 2 * time.Second // for the others of the burst
+)
+
+func (c *calm) parked() {
+	if c.since.Add(1) >= calmAfter && c.waiting.CompareAndSwap(false, true) {
+		time.AfterFunc(calmIn, func() {
+			c.since.Store(0)
+			c.waiting.Store(false)
+			debug.FreeOSMemory()
+		})
+	}
 }
 
 // guards are connections that Go's server knows nothing of, or no more. The zero
