@@ -1,6 +1,7 @@
 package simulate
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -103,7 +104,7 @@ func (in *intake) read(ctx context.Context, o Options) ([]string, error) {
 		all.Go(func() {
 			d := newDecoder(in, o.Form)
 			for b := range blocks {
-				if ctx.Err() != nil {
+				if ctx.Err() != nil && !(o.Strict && in.badAfter(b)) {
 					continue
 				}
 				err := d.block(b)
@@ -141,6 +142,14 @@ func (in *intake) anyBad() bool {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	return in.bad > 0
+}
+
+// badAfter says whether a bad line is known that comes after a block: the block
+// may have the first one.
+func (in *intake) badAfter(b block) bool {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	return in.bad > 0 && cmp.Or(cmp.Compare(b.file, in.first[0].file), cmp.Compare(b.line, in.first[0].Line)) < 0
 }
 
 // fold replays the piles of visitors, then those of accounts.
