@@ -127,7 +127,6 @@ func (e *edge) listenAndServe(ctx context.Context, inherited sockets, orders <-c
 // a service manager may send them to a process that it has just started. A start
 // may still be ended by SIGTERM, as long as there is nothing to drain.
 func takeOrders() (orders <-chan os.Signal, release func()) {
-	signal.Ignore(syscall.SIGPIPE) // who read the log may go: the pages go on
 	c := make(chan os.Signal, 16)
 	signal.Notify(c, syscall.SIGHUP, syscall.SIGUSR1, syscall.SIGUSR2)
 	return c, func() { signal.Stop(c) }
@@ -137,6 +136,7 @@ func takeOrders() (orders <-chan os.Signal, release func()) {
 // by the first SIGTERM or SIGINT, now by the second. After unheed, these do what
 // they do by themselves, and orders are left alone.
 func (e *edge) heed(orders <-chan os.Signal) (stop, now <-chan struct{}, unheed func()) {
+	signal.Ignore(syscall.SIGPIPE) // who read the log may go: the pages go on
 	ends := make(chan os.Signal, 2)
 	signal.Notify(ends, syscall.SIGTERM, syscall.SIGINT)
 	obey := func(s os.Signal) {
