@@ -104,17 +104,16 @@ func (p *Proxy) change(x *Exchange, resp *http.Response, document bool) {
 	if x.Request.Method != http.MethodHead && !p.open(x, program.Program, resp, from, to) {
 		return
 	}
-	if tags := resp.Header["Etag"]; len(tags) == 1 {
-		x.tag = markTag(tags[0], program.mark)
+	tag, current := tagOf(resp.Header["Etag"], program.mark)
+	if current {
+		x.tag = tag
 	}
 	withoutIntegrity(resp.Header)
 	withoutIntegrity(resp.Trailer)
 	for _, h := range [...]string{"Last-Modified", "Accept-Ranges", "Content-Length", "Use-As-Dictionary"} {
 		delete(resp.Header, h)
 	}
-	if x.tag != "" {
-		resp.Header["Etag"] = []string{x.tag}
-	}
+	resp.Header["Etag"] = []string{tag}
 	resp.ContentLength = -1
 	if from != coding.Identity || to != coding.Identity {
 		addVary(resp.Header, "Accept-Encoding")

@@ -18,6 +18,11 @@ import (
 // decision. Both arms have such tags, and control's differ from the origin's
 // too, or the arms could be told apart.
 //
+// Where the origin has none, the tag is W/"-rfn0123456789ab". No page is ever
+// current by it: it is there because who has a page without a tag may ask by
+// If-Modified-Since with a date that they made up, and the origin, which knows
+// of no change, would confirm the page also after a rollback.
+//
 // The tag is weak: the page is the same for whoever has the same decision and
 // accepts the same codings, but not to the byte in every coding. It is no
 // secret, and says no more than the page does.
@@ -48,8 +53,19 @@ func markTag(origin, mark string) string {
 	return `W/"` + opaque + tagMark + strength + mark + `"`
 }
 
-// unmarkTag splits a tag that markTag made into the origin's own and the mark
-// of the decision. Of any other tag it returns ok false.
+// tagOf returns the tag of a page of which the origin sent these lines, and
+// whether the page may be current by it.
+func tagOf(lines []string, mark string) (tag string, current bool) {
+	if len(lines) == 1 {
+		if tag = markTag(lines[0], mark); tag != "" {
+			return tag, true
+		}
+	}
+	return `W/"` + tagMark + "n" + mark + `"`, false
+}
+
+// unmarkTag splits a tag that tagOf made into the origin's own, "" if it had
+// none, and the mark of the decision. Of any other tag it returns ok false.
 func unmarkTag(tag string) (origin, mark string, ok bool) {
 	_, opaque, rest, ok := cutTag(tag)
 	at := len(opaque) - len(tagMark) - 1 - markBytes
@@ -65,6 +81,8 @@ func unmarkTag(tag string) (origin, mark string, ok bool) {
 		return `"` + opaque[:at] + `"`, mark, true
 	case 'w':
 		return `W/"` + opaque[:at] + `"`, mark, true
+	case 'n':
+		return "", mark, at == 0
 	}
 	return "", "", false
 }
@@ -170,7 +188,7 @@ func unmarkAll(h http.Header, name string) {
 		return // it goes through as it is: without it, the change would be unconditional
 	}
 	for i, tag := range tags {
-		if origin, _, marked := unmarkTag(tag); marked {
+		if origin, _, marked := unmarkTag(tag); marked && origin != "" {
 			tags[i] = origin
 		}
 	}
@@ -190,7 +208,7 @@ func (p *Proxy) revalidates(x *Exchange, lines []string) string {
 	tags, _ := tagsOf(lines)
 	for _, tag := range tags {
 		origin, mark, ok := unmarkTag(tag)
-		if !ok || mark != program.mark {
+		if !ok || origin == "" || mark != program.mark {
 			continue
 		}
 		tag = markTag(origin, mark) // as it was sent, should something have taken W/ off

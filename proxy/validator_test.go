@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/seed14307185/refract/rules"
 )
@@ -54,7 +55,11 @@ func TestMarkTag(t *testing.T) {
 			t.Errorf("%s comes back as %s %s %v", got, back, m, ok)
 		}
 	}
-	for _, foreign := range []string{`"abc"`, `"abc-rf"`, `"a-rfx0123456789ab"`, `"a-rfs0123456789AB"`, `"a-rfs0123456789abc"`, `"rfs0123456789ab"`, `-rfs0123456789ab`, `W/`, ``, `*`} {
+	bare, current := tagOf(nil, mark)
+	if origin, m, ok := unmarkTag(bare); bare != `W/"-rfn0123456789ab"` || current || origin != "" || m != mark || !ok {
+		t.Errorf("a page without a tag has %s, which is %q %q %v", bare, origin, m, ok)
+	}
+	for _, foreign := range []string{`"a-rfn0123456789ab"`, `"abc"`, `"abc-rf"`, `"a-rfx0123456789ab"`, `"a-rfs0123456789AB"`, `"a-rfs0123456789abc"`, `"rfs0123456789ab"`, `-rfs0123456789ab`, `W/`, ``, `*`} {
 		if origin, _, ok := unmarkTag(foreign); ok {
 			t.Errorf("%s is taken for one of ours, of %s", foreign, origin)
 		}
@@ -156,14 +161,14 @@ func TestNoOldPageIsCurrent(t *testing.T) {
 	app := &tagged{tag: `"v1"`}
 	edge, s, p := front(t, app)
 	v := s.member(p, "invite-teammate", rules.Treatment)
-	tagOf := func(header ...string) string {
+	sent := func(header ...string) string {
 		t.Helper()
 		resp, _ := do(t, "GET", edge+"/projects/7", header...)
 		return resp.Header.Get("ETag")
 	}
-	treated := tagOf("Cookie", "user="+v)
-	control := tagOf("Cookie", "user="+s.member(p, "invite-teammate", rules.Control))
-	untouched := tagOf("Cookie", "user=stranger")
+	treated := sent("Cookie", "user="+v)
+	control := sent("Cookie", "user="+s.member(p, "invite-teammate", rules.Control))
+	untouched := sent("Cookie", "user=stranger")
 	if treated == control || untouched != `"v1"` {
 		t.Fatalf("tags %s, %s, %s", treated, control, untouched)
 	}
@@ -210,6 +215,41 @@ func TestNoOldPageIsCurrent(t *testing.T) {
 	p.finds.young = nil
 	if resp, _ := do(t, "GET", edge+"/projects/7", "Cookie", "user="+v, "If-None-Match", treated); resp.StatusCode != http.StatusOK {
 		t.Errorf("what is forgotten: %s", resp.Status)
+	}
+}
+
+// TestNoOldPageIsCurrentByDate has an app that knows the dates of its pages and
+// no tags. Who has a treated page asks by the tag that it has, beside whatever
+// date, and gets no 304 after a rollback.
+func TestNoOldPageIsCurrentByDate(t *testing.T) {
+	var asked http.Header
+	changed := time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC)
+	edge, s, p := front(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked = r.Header.Clone()
+		w.Header().Set("Content-Type", "text/html; charset=utf-8")
+		http.ServeContent(w, r, "", changed, strings.NewReader(cardPage))
+	}))
+	for _, arm := range []rules.Arm{rules.Treatment, rules.Control} {
+		user := "user=" + s.member(p, "invite-teammate", arm)
+		live := p.Current()
+		resp, first := do(t, "GET", edge+"/projects/7", "Cookie", user)
+		tag := resp.Header.Get("ETag")
+		if !ours([]string{tag}) || resp.Header.Get("Last-Modified") != "" {
+			t.Fatalf("%s: %v", arm, resp.Header)
+		}
+		again := []string{"Cookie", user, "If-None-Match", tag, "If-Modified-Since", "Mon, 23 Nov 2026 00:00:00 GMT"}
+		if resp, body := do(t, "GET", edge+"/projects/7", again...); resp.StatusCode != http.StatusOK || body != first || resp.Header.Get("ETag") != tag {
+			t.Errorf("%s, while it is live: %s", arm, resp.Status)
+		}
+		p.Current = func() *rules.Set { return live.Without(func(*rules.Rule) bool { return true }) }
+		if resp, body := do(t, "GET", edge+"/projects/7", again...); resp.StatusCode != http.StatusOK || body != cardPage || asked["If-None-Match"] != nil {
+			t.Errorf("%s, after a rollback: %s; the origin was asked with %v", arm, resp.Status, asked)
+		}
+		// A change that is guarded by such a tag is not made unguarded.
+		if do(t, "PUT", edge+"/projects/7", "Cookie", user, "If-Match", tag); asked.Get("If-Match") != tag {
+			t.Errorf("%s: a change is asked for with %v", arm, asked)
+		}
+		p.Current = func() *rules.Set { return live }
 	}
 }
 
