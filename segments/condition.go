@@ -53,6 +53,33 @@ func (s Segment) Names() Names {
 	return n
 }
 
+// Properties returns, by the name of an event, the properties that the
+// segment's condition reads of it, as names or paths, sorted. A segment that
+// doesn't compile reads none.
+func (s Segment) Properties() map[string][]string {
+	p, err := Compile([]Segment{s}, 0)
+	if err != nil {
+		return nil
+	}
+	read := map[string][]string{}
+	for event, hearings := range p.heard[s.Who] {
+		var keys []string
+		for _, h := range hearings {
+			for _, m := range h.where {
+				keys = append(keys, m.Key)
+			}
+			for _, key := range []string{h.same, h.of} {
+				if key != "" {
+					keys = append(keys, key)
+				}
+			}
+		}
+		slices.Sort(keys)
+		read[event] = slices.Compact(keys)
+	}
+	return read
+}
+
 // Without returns the names that are not among those seen. A trait with a dot
 // in its name may be a path into another.
 func (n Names) Without(seen Names) Names {

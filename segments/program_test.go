@@ -334,6 +334,24 @@ func TestNamesOfSegment(t *testing.T) {
 	}
 }
 
+func TestPropertiesOfSegment(t *testing.T) {
+	where := []segments.Match{is("plan", "pro"), is("card.kind", "visa")}
+	above, err := segments.ParseLimit("> 5")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := segments.Segment{Who: segments.Account, Condition: segments.Held{StableFor: time.Hour, Condition: segments.All{
+		segments.Repeats{Event: "A", Where: where, Same: "code", Times: segments.AtLeast(2), InLast: time.Hour},
+		segments.Not{Condition: segments.Distinct{Event: "A", Of: "step", Is: segments.AtLeast(2)}},
+		segments.Ref{Name: "other", Condition: segments.Aggregate{Function: segments.Sum, Event: "B", Of: "price", Is: above}},
+		segments.Sequence{Event: "C", Where: where[:1], Then: []string{"D"}, Within: time.Hour},
+		segments.Trait{Match: []segments.Match{is("size", 5.0)}},
+	}}}
+	if got := fmt.Sprint(s.Properties()); got != "map[A:[card.kind code plan step] B:[price] C:[plan] D:[]]" {
+		t.Errorf("properties: %s", got)
+	}
+}
+
 func TestParseComparison(t *testing.T) {
 	for _, tt := range []struct {
 		text string

@@ -168,10 +168,10 @@ func (d *decoder) emit(s *statement) error {
 	switch s.kind {
 	case track:
 		if it.name = p.names[string(s.name)]; it.name != 0 {
-			it.payload, err = d.pick.from(d.f, "properties", s.payload, &p.heard[it.name].asked)
+			it.payload, err = d.pick.from(d.f, "properties", s.payload, p.heard[it.name].asked)
 		}
 	case identify, group:
-		it.payload, err = d.pick.from(d.f, "traits", s.payload, &p.traits)
+		it.payload, err = d.pick.from(d.f, "traits", s.payload, p.traits)
 	}
 	if err != nil {
 		return err
@@ -189,20 +189,17 @@ func newPicker() *picker { return &picker{reader: newReader()} }
 
 // from returns an object of the members asked for: until the next call. It is
 // nil if there are none.
-func (p *picker) from(f *former, what string, raw []byte, a *asked) ([]byte, error) {
-	if a.none() {
+func (p *picker) from(f *former, what string, raw []byte, a asked) ([]byte, error) {
+	if len(a) == 0 {
 		return nil, nil
 	}
 	raw, err := f.unwrapped(what, raw)
 	if err != nil || raw == nil {
 		return nil, err
 	}
-	if a.all {
-		return raw, nil
-	}
 	p.out = p.out[:0]
 	err = p.reader.members(raw, func(name, value []byte) {
-		if !present(value) && what != "traits" || !slices.Contains(a.keys, string(name)) {
+		if !present(value) && what != "traits" || !slices.Contains(a, string(name)) {
 			return
 		}
 		p.out = append(p.out, "{,"[min(1, len(p.out))])

@@ -64,9 +64,9 @@ func statements(t *testing.T, p *plan, raw []byte, told, want string) string {
 	pick := newPicker()
 	var f *former
 	f = newFormer(p, func(s *statement) error {
-		asked := &p.traits
+		asked := p.traits
 		if s.kind == track {
-			asked = &p.heard[p.names[string(s.name)]].asked
+			asked = p.heard[p.names[string(s.name)]].asked
 		}
 		payload, err := pick.from(f, "properties", s.payload, asked)
 		if err != nil {

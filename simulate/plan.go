@@ -42,10 +42,7 @@ type part struct {
 }
 
 // asked are the members of an object that are of use.
-type asked struct {
-	all  bool
-	keys []string
-}
+type asked []string
 
 func (a *asked) add(list []segments.Match) {
 	for _, m := range list {
@@ -57,13 +54,11 @@ func (a *asked) add(list []segments.Match) {
 func (a *asked) addKey(key string) {
 	head, _, _ := strings.Cut(key, ".")
 	for _, k := range []string{key, head} {
-		if !slices.Contains(a.keys, k) {
-			a.keys = append(a.keys, k)
+		if !slices.Contains(*a, k) {
+			*a = append(*a, k)
 		}
 	}
 }
-
-func (a *asked) none() bool { return !a.all && len(a.keys) == 0 }
 
 func newPlan(set *rules.Set, group string, now time.Time) (*plan, error) {
 	p := &plan{
@@ -82,7 +77,14 @@ func newPlan(set *rules.Set, group string, now time.Time) (*plan, error) {
 		for _, name := range s.Events() {
 			p.name(name)
 		}
-		p.ask(s, s.Condition)
+		for name, keys := range s.Properties() {
+			for _, key := range keys {
+				p.name(name).asked.addKey(key)
+			}
+		}
+		for _, key := range s.Names().Traits {
+			p.traits.addKey(key)
+		}
 	}
 	for i, r := range set.Rules {
 		at := slices.IndexFunc(set.Segments, func(s segments.Segment) bool { return s.Name == r.Segment.Name })
@@ -154,60 +156,4 @@ func (p *plan) whole(who segments.Who) *part {
 		}
 	}
 	return of
-}
-
-// ask notes which properties and traits a condition asks for. Of a condition
-// that is not known here, all that its segment could ask for is kept.
-func (p *plan) ask(s segments.Segment, c segments.Condition) {
-	switch c := c.(type) {
-	case segments.All:
-		for _, part := range c {
-			p.ask(s, part)
-		}
-	case segments.Any:
-		for _, part := range c {
-			p.ask(s, part)
-		}
-	case segments.Not:
-		p.ask(s, c.Condition)
-	case segments.Held:
-		p.ask(s, c.Condition)
-	case *segments.Ref:
-		p.ask(s, c.Condition)
-	case segments.Cohort: // no history has one
-	case segments.Trait:
-		p.traits.add(c.Match)
-	case segments.Did:
-		p.name(c.Event).asked.add(c.Where)
-	case segments.Without:
-		p.name(c.Event).asked.add(c.Where)
-	case segments.Before:
-		p.name(c.Event).asked.add(c.Where)
-	case segments.Days:
-		p.name(c.Event).asked.add(c.Where)
-	case segments.Stopped:
-		p.name(c.Event).asked.add(c.Where)
-	case segments.First:
-		p.name(c.Event).asked.add(c.Where)
-	case segments.Regularly:
-		p.name(c.Event).asked.add(c.Where)
-	case segments.Resumed:
-		p.name(c.Event).asked.add(c.Where)
-	case segments.Repeats:
-		p.name(c.Event).asked.add(c.Where)
-		p.name(c.Event).asked.addKey(c.Same)
-	case segments.Sequence:
-		p.name(c.Event).asked.add(c.Where)
-	case segments.Aggregate:
-		p.name(c.Event).asked.add(c.Where)
-		p.name(c.Event).asked.addKey(c.Of)
-	case segments.Distinct:
-		p.name(c.Event).asked.add(c.Where)
-		p.name(c.Event).asked.addKey(c.Of)
-	default:
-		p.traits.all = true
-		for _, name := range s.Events() {
-			p.name(name).asked.all = true
-		}
-	}
 }

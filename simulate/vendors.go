@@ -7,7 +7,7 @@ import (
 // person hands on the visitor's traits that a vendor repeats with an event, if
 // a segment asks for any.
 func (f *former) person(of *statement, traits []byte) error {
-	if f.plan.traits.none() || !present(traits) {
+	if len(f.plan.traits) == 0 || !present(traits) {
 		return nil
 	}
 	return f.hand(&statement{kind: identify, visitor: of.visitor, at: of.at, payload: traits})
@@ -153,7 +153,7 @@ func (f *former) posthog() error {
 	}
 	// Only these have something of their own among the properties.
 	special := len(s.name) > 0 && s.name[0] == '$'
-	if special || f.plan.accounts || !f.plan.traits.none() {
+	if special || f.plan.accounts || len(f.plan.traits) > 0 {
 		if err := f.object("properties", f.values[fProperties], "$anon_distinct_id", "alias", "$groups", "$group_type", "$group_key", "$group_set", "$set"); err != nil {
 			return err
 		}
