@@ -82,12 +82,12 @@ func (h chain) has(p point) bool { return int(p.tag) < h.n && h.at[p.tag] == p.a
 // of steps, that with the latest first one.
 func (s steps) completions(points []point, f func(chain)) (best [maxSteps]chain) {
 	for len(points) > 0 {
-		now := 1
-		for now < len(points) && points[now].at == points[0].at {
-			now++
+		tied := 1
+		for tied < len(points) && points[tied].at == points[0].at {
+			tied++
 		}
 		before := best
-		for _, p := range points[:now] {
+		for _, p := range points[:tied] {
 			h := chain{n: int(p.tag) + 1}
 			if p.tag > 0 {
 				from := before[p.tag-1]
@@ -105,7 +105,7 @@ func (s steps) completions(points []point, f func(chain)) (best [maxSteps]chain)
 				best[k] = h
 			}
 		}
-		points = points[now:]
+		points = points[tied:]
 	}
 	return best
 }

@@ -61,11 +61,7 @@ func (h *Handler) take(w http.ResponseWriter, r *http.Request) (object, error) {
 	if !h.Allows(key) {
 		return nil, ingest.BadKey("API key")
 	}
-	raw, err := ingest.Body(w, r)
-	if err != nil {
-		return nil, err
-	}
-	body, err := ingest.Decode(raw)
+	body, err := ingest.JSON(w, r)
 	if err != nil {
 		return nil, err
 	}

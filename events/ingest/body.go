@@ -14,6 +14,15 @@ import (
 	"github.com/seed14307185/refract/events"
 )
 
+// JSON returns the request's body, which is a JSON object: Decode of Body.
+func JSON(w http.ResponseWriter, r *http.Request) (Fields, error) {
+	raw, err := Body(w, r)
+	if err != nil {
+		return nil, err
+	}
+	return Decode(raw)
+}
+
 // Body returns the request's body, decompressed if it is gzip. Neither
 // Content-Type nor Content-Encoding is asked: SDKs send gzip without saying so,
 // and JSON as text or as a form.

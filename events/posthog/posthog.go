@@ -99,11 +99,7 @@ func (h *Handler) takeV1(w http.ResponseWriter, r *http.Request) (object, error)
 	if !h.Allows(token) {
 		return nil, ingest.BadKey("project API key")
 	}
-	raw, err := ingest.Body(w, r)
-	if err != nil {
-		return nil, err
-	}
-	body, err := ingest.Decode(raw)
+	body, err := ingest.JSON(w, r)
 	if err != nil {
 		return nil, err
 	}

@@ -60,11 +60,7 @@ func (h *Handler) take(w http.ResponseWriter, r *http.Request) error {
 	if !h.Allows(key) {
 		return ingest.BadKey("write key")
 	}
-	raw, err := ingest.Body(w, r)
-	if err != nil {
-		return err
-	}
-	body, err := ingest.Decode(raw)
+	body, err := ingest.JSON(w, r)
 	if err != nil {
 		return err
 	}

@@ -1,8 +1,6 @@
 package segment_test
 
 import (
-	"bytes"
-	"compress/gzip"
 	"context"
 	"encoding/json"
 	"errors"
@@ -18,6 +16,7 @@ import (
 
 	"github.com/seed14307185/refract/events"
 	"github.com/seed14307185/refract/events/ingest"
+	"github.com/seed14307185/refract/events/ingest/ingesttest"
 	"github.com/seed14307185/refract/events/segment"
 )
 
@@ -122,18 +121,6 @@ func (e *edge) refuses(t *testing.T, name string, status int, code, text string,
 	}
 }
 
-func compressed(t testing.TB, body string) string {
-	var b bytes.Buffer
-	zip := gzip.NewWriter(&b)
-	if _, err := io.WriteString(zip, body); err != nil {
-		t.Fatal(err)
-	}
-	if err := zip.Close(); err != nil {
-		t.Fatal(err)
-	}
-	return b.String()
-}
-
 func TestHostileBodies(t *testing.T) {
 	e := serve(t)
 	x := func(n int) string { return strings.Repeat("x", n) }
@@ -193,9 +180,9 @@ func TestHostileBodies(t *testing.T) {
 		{"a broken time of the batch", "batch", `{"sentAt":"x","batch":[{"userId":"u","type":"track","event":"E"}]}`, "time", "batch[0]: sentAt is not"},
 		{"too many messages", "batch", `{"batch":[` + strings.TrimSuffix(strings.Repeat("0,", events.MaxBatch+1), ",") + `]}`, "limit", "more than 2500"},
 		{"broken gzip", "track", "\x1f\x8b\x08garbage", "body", "gzip"},
-		{"cut gzip", "track", compressed(t, `{"event":"E","userId":"u"}`)[:30], "body", "gzip"},
-		{"garbage after gzip", "track", compressed(t, `{"event":"E","userId":"u"}`) + "x", "body", "gzip"},
-		{"gzip in gzip", "track", compressed(t, compressed(t, `{}`)), "text", "UTF-8"},
+		{"cut gzip", "track", ingesttest.Gzip(t, `{"event":"E","userId":"u"}`)[:30], "body", "gzip"},
+		{"garbage after gzip", "track", ingesttest.Gzip(t, `{"event":"E","userId":"u"}`) + "x", "body", "gzip"},
+		{"gzip in gzip", "track", ingesttest.Gzip(t, ingesttest.Gzip(t, `{}`)), "text", "UTF-8"},
 	} {
 		e.refuses(t, c.name, 400, c.code, c.text, func() (*http.Response, answer) { return e.post(t, "/v1/"+c.path, c.body) })
 	}
@@ -204,18 +191,18 @@ func TestHostileBodies(t *testing.T) {
 func TestTooLongBodies(t *testing.T) {
 	e := serve(t)
 	spaces := strings.Repeat(" ", events.MaxBody)
-	bomb := compressed(t, strings.Repeat(" ", 20*events.MaxBody))
+	bomb := ingesttest.Gzip(t, strings.Repeat(" ", 20*events.MaxBody))
 	for name, body := range map[string]string{
 		"plain": spaces + "{}",
 		"bomb":  bomb[:len(bomb)-9], // its broken end shows whether it is read that far
-		"gzip":  compressed(t, spaces+" "),
+		"gzip":  ingesttest.Gzip(t, spaces+" "),
 	} {
 		e.refuses(t, name, 413, "size", "longer than 1048576 bytes", func() (*http.Response, answer) { return e.post(t, "/v1/batch", body) })
 	}
 	body := `{"event":"E","userId":"u"}`
 	body += spaces[len(body):]
 	e.taken(t, "/v1/track", body)
-	e.taken(t, "/v1/track", compressed(t, body))
+	e.taken(t, "/v1/track", ingesttest.Gzip(t, body))
 }
 
 // A full batch of Segment's documented size is taken whole.

@@ -268,7 +268,7 @@ func sound(t *testing.T, source string, e *events.Event) {
 			t.Fatalf("%q", id)
 		}
 	}
-	if len(raw) > 6*(events.MaxEvent+1024) {
+	if len(raw) > 6*(events.MaxEvent+1024) || strings.Contains(string(raw), `\u0000`) && !strings.Contains(string(raw), `\\u0000`) {
 		t.Fatalf("%d bytes: %.300s", len(raw), raw)
 	}
 	if e.Visitor == "" || e.Visitor == e.Anonymous || e.Source != source || (e.Name != "") != (e.Kind == events.Track) {
