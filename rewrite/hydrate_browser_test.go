@@ -162,7 +162,7 @@ func TestHydration(t *testing.T) {
 	}
 	for _, name := range []string{"node", "npm"} {
 		if _, err := exec.LookPath(name); err != nil {
-			t.Skipf("no %s in PATH: hydration is not tested", name)
+			lacking(t, "no %s in PATH: hydration is not tested", name)
 		}
 	}
 	c := startChromium(t)
@@ -223,9 +223,9 @@ func hydratingPage(t *testing.T, packages, script string) (page string, client [
 			t.Fatal(err)
 		}
 	}
-	install := append([]string{"install", "--no-audit", "--no-fund", "--ignore-scripts", "--fetch-retries=1", "esbuild@0.28.2"}, strings.Fields(packages)...)
+	install := append([]string{"install", "--no-audit", "--no-fund", "--ignore-scripts", "--fetch-retries=3", "esbuild@0.28.2"}, strings.Fields(packages)...)
 	if _, err := run("npm", install...); err != nil {
-		t.Skipf("the packages can't be had: hydration is not tested: %v", err)
+		lacking(t, "the packages can't be had: hydration is not tested: %v", err)
 	}
 	if _, err := run("node_modules/.bin/esbuild", "app.js", "--bundle", "--minify", "--platform=browser", "--outfile=client.js", "--log-level=error",
 		`--define:process.env.NODE_ENV="production"`, "--external:*/server", "--external:vue/server-renderer", "--external:react-dom/server"); err != nil {

@@ -66,15 +66,15 @@ func newClientsApp(t *testing.T, scripts string) *httptest.Server {
 // skips the test where there is none.
 func newBrowser(t *testing.T) context.Context {
 	t.Helper()
-	i := slices.IndexFunc([]string{"chromium", "chromium-browser", "google-chrome", "google-chrome-stable"}, func(name string) bool {
+	names := []string{"chromium", "chromium-browser", "google-chrome", "google-chrome-stable"}
+	i := slices.IndexFunc(names, func(name string) bool {
 		_, err := exec.LookPath(name)
 		return err == nil
 	})
 	if i < 0 {
-		t.Skip("no chromium in PATH: what the SDKs for browsers send is not tested (apt-get install chromium)")
+		lacking(t, "no chromium in PATH: what the SDKs for browsers send is not tested (apt-get install chromium)")
 	}
-	path := []string{"chromium", "chromium-browser", "google-chrome", "google-chrome-stable"}[i]
-	options := append(slices.Clone(chromedp.DefaultExecAllocatorOptions[:]), chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.DisableGPU,
+	options := append(slices.Clone(chromedp.DefaultExecAllocatorOptions[:]), chromedp.ExecPath(names[i]), chromedp.NoSandbox, chromedp.DisableGPU,
 		chromedp.Flag("host-resolver-rules", "MAP *.test 127.0.0.1, MAP * ~NOTFOUND"), // and nothing of the internet
 		chromedp.UserAgent("Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Safari/537.36"))
 	for _, name := range []string{"disable-quic", "disable-background-networking", "disable-component-update", "disable-sync", "no-first-run"} {
