@@ -170,7 +170,7 @@ func TestOriginErrors(t *testing.T) {
 // where it doesn't, the body is never asked for.
 func TestExpectContinue(t *testing.T) {
 	const head = "POST /upload HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n"
-	edge, s, _ := front(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	edge, s, p := front(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("Expect") != "100-continue" {
 			t.Errorf("the origin is told to expect %q", r.Header.Get("Expect"))
 		}
@@ -181,6 +181,7 @@ func TestExpectContinue(t *testing.T) {
 		}
 		w.WriteHeader(http.StatusForbidden)
 	}))
+	byOrigin(t, p)
 	conn, r := dial(t, edge)
 	fmt.Fprint(conn, head)
 	if line, err := r.ReadString('\n'); err != nil || !strings.HasPrefix(line, "HTTP/1.1 100") {
