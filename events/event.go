@@ -44,30 +44,50 @@ type Event struct {
 	// Account is the visitor's account if the event tells it, or empty.
 	Account string `json:"account,omitempty"`
 	// Time is when it happened: Received, unless the sender gave an earlier
-	// plausible time (see HappenedAt). Millisecond precision, UTC.
+	// plausible time (see Date). Millisecond precision, UTC.
 	Time time.Time `json:"time"`
 	// Received is when the edge had it. Never before Time.
 	Received   time.Time  `json:"received"`
 	Properties Properties `json:"properties,omitempty"`
 	// Traits are the visitor's (Identify) or the account's (Group).
 	Traits Properties `json:"traits,omitempty"`
+	// Misdated says that Time is Received because the sender's own was not
+	// plausible. It is counted when the event is appended, and not kept.
+	Misdated bool `json:"-"`
 }
 
-// HappenedAt returns the time of an event received at received whose sender's
-// clock said client for the event and sent for its dispatch; either may be
-// zero. The sender's clock error (received − sent) is corrected, and a time
-// that is later than received or earlier than received − late is not
+// clockSlack is how far ahead a sender's clock may be without being wrong: a
+// time so little in the future is the time of receipt, and nothing to count.
+const clockSlack = time.Minute
+
+// Date sets when an event that was received at received happened, by its
+// sender's clock, which said client of the event and sent of its dispatch;
+// either may be zero. The clock's error (received − sent) is corrected. A time
+// that is later than received, or earlier than received − late, is not
 // believed: then it is received.
-func HappenedAt(client, sent, received time.Time, late time.Duration) time.Time {
+func (e *Event) Date(client, sent, received time.Time, late time.Duration) {
 	at := received
 	if !client.IsZero() {
 		at = client
 		if !sent.IsZero() {
 			at = client.Add(received.Sub(sent))
 		}
-		if at.After(received) || at.Before(received.Add(-late)) {
-			at = received
-		}
 	}
-	return at.UTC().Truncate(time.Millisecond)
+	e.Time, e.Received = at, received
+	e.Clamp(late)
+	e.Time = e.Time.UTC().Truncate(time.Millisecond)
+}
+
+// Clamp makes a time that is not plausible the time of receipt: one later than
+// that, or more than late earlier, to the millisecond.
+func (e *Event) Clamp(late time.Duration) {
+	switch {
+	case e.Time.After(e.Received):
+		e.Misdated = e.Time.After(e.Received.Add(clockSlack))
+	case e.Time.Before(e.Received.Add(-late).Truncate(time.Millisecond)):
+		e.Misdated = true
+	default:
+		return
+	}
+	e.Time = e.Received.UTC().Truncate(time.Millisecond)
 }

@@ -8,11 +8,14 @@ import (
 	"github.com/seed14307185/refract/events"
 )
 
-func TestHappenedAt(t *testing.T) {
+func TestDate(t *testing.T) {
 	received := time.Date(2026, 11, 23, 20, 0, 0, 0, time.UTC)
 	const late = 24 * time.Hour
 	in := func(d time.Duration) time.Time { return received.Add(d) }
-	for name, c := range map[string]struct{ client, sent, want time.Time }{
+	for name, c := range map[string]struct {
+		client, sent, want time.Time
+		misdated           bool
+	}{
 		"no client time":               {want: received},
 		"only a time of dispatch":      {sent: in(-time.Hour), want: received},
 		"a right clock":                {client: in(-time.Hour), sent: received, want: in(-time.Hour)},
@@ -20,21 +23,25 @@ func TestHappenedAt(t *testing.T) {
 		"a clock ten years fast":       {client: in(87600*time.Hour - time.Minute), sent: in(87600 * time.Hour), want: in(-time.Minute)},
 		"a clock ten years slow":       {client: in(-87600*time.Hour - time.Minute), sent: in(-87600 * time.Hour), want: in(-time.Minute)},
 		"just late enough":             {client: in(-late), want: in(-late)},
-		"too late":                     {client: in(-late - time.Nanosecond), want: received},
+		"too late":                     {client: in(-late - time.Millisecond), want: received, misdated: true},
+		"ahead by a minute":            {client: in(time.Minute), want: received},
+		"ahead by more":                {client: in(time.Minute + 1), want: received, misdated: true},
 		"in the future":                {client: in(time.Nanosecond), want: received},
-		"dispatched before it was":     {client: in(time.Hour), sent: received, want: received},
-		"a difference beyond Duration": {client: in(-time.Hour), sent: time.Date(1, 1, 2, 0, 0, 0, 0, time.UTC), want: received},
-		"the far future":               {client: time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC), sent: time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC), want: received},
+		"dispatched before it was":     {client: in(time.Hour), sent: received, want: received, misdated: true},
+		"a difference beyond Duration": {client: in(-time.Hour), sent: time.Date(1, 1, 2, 0, 0, 0, 0, time.UTC), want: received, misdated: true},
+		"the far future":               {client: time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC), sent: time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC), want: received, misdated: true},
 	} {
-		if got := events.HappenedAt(c.client, c.sent, received, late); !got.Equal(c.want) {
-			t.Errorf("%s: %v, want %v", name, got, c.want)
+		var e events.Event
+		e.Date(c.client, c.sent, received, late)
+		if !e.Time.Equal(c.want) || !e.Received.Equal(received) || e.Misdated != c.misdated {
+			t.Errorf("%s: %v, misdated: %v, want %v", name, e.Time, e.Misdated, c.want)
 		}
 	}
 }
 
 // Whatever the clocks say, the time is in UTC, in whole milliseconds, within
 // the window, and the sender's where that is plausible.
-func TestHappenedAtIsPlausible(t *testing.T) {
+func TestDateIsPlausible(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	zone := time.FixedZone("", -3*3600)
 	believed := 0
@@ -43,7 +50,9 @@ func TestHappenedAtIsPlausible(t *testing.T) {
 		late := time.Duration(r.Int64N(int64(48 * time.Hour)))
 		age := time.Duration(r.Int64N(int64(96*time.Hour))) - 24*time.Hour
 		skew := time.Duration(r.Int64N(int64(2000*time.Hour))) - 1000*time.Hour
-		got := events.HappenedAt(received.Add(skew-age), received.Add(skew), received, late)
+		var e events.Event
+		e.Date(received.Add(skew-age), received.Add(skew), received, late)
+		got := e.Time
 		want := received
 		if age >= 0 && age <= late {
 			want = received.Add(-age)

@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
-	"time"
 
 	"github.com/seed14307185/refract/events"
 	"github.com/seed14307185/refract/rules"
@@ -73,15 +72,13 @@ func (w *writer) foldAccount(e *events.Event) error {
 	return nil
 }
 
-// clamp does not believe a time that is later than the event's receipt, or
-// earlier than an event may be late: the states rely on it.
+// clamp does not believe a time that is not plausible: the states rely on it.
 func (w *writer) clamp(e *events.Event) {
 	late := rules.DefaultLate
 	if w.set != nil {
 		late = w.set.Edge.Late
 	}
-	if e.Time.After(e.Received) || e.Time.Before(e.Received.Add(-late).Truncate(time.Millisecond)) {
-		e.Time = e.Received.UTC().Truncate(time.Millisecond)
+	if e.Clamp(late); e.Misdated {
 		w.s.counters.clamped.Add(1)
 	}
 }

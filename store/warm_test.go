@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/seed14307185/refract/events"
 )
@@ -88,13 +89,17 @@ func TestTimesThatAreWrongByYears(t *testing.T) {
 	slow.Time = epoch.AddDate(-10, 0, 0)
 	fast.Time = epoch.AddDate(10, 0, 0)
 	right.Time = epoch.Add(-storeLate)
-	appendAll(t, s, slow, fast, right)
+	dated := track(c, "ann", "X") // as the mounts do it
+	dated.Date(epoch.AddDate(3, 0, 0), time.Time{}, epoch, storeLate)
+	ahead := track(c, "ann", "X")
+	ahead.Date(epoch.Add(time.Second), time.Time{}, epoch, storeLate)
+	appendAll(t, s, slow, fast, right, dated, ahead)
 	for i, e := range logged(t, s) {
-		if want := []int64{0, 0, storeLate.Milliseconds()}[i]; epoch.UnixMilli()-e.Time.UnixMilli() != want {
+		if want := []int64{0, 0, storeLate.Milliseconds(), 0, 0}[i]; epoch.UnixMilli()-e.Time.UnixMilli() != want {
 			t.Errorf("event %d happened %v before it was received", i, epoch.Sub(e.Time))
 		}
 	}
-	if n := s.Counters().Clamped; n != 2 {
+	if n := s.Counters().Clamped; n != 3 {
 		t.Errorf("%d clamped", n)
 	}
 }

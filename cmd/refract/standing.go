@@ -37,7 +37,7 @@ func (m *meter) newStanding() standing {
 			"Units of the present run that saw the other arm later: by a change of the rollout, or as one visitor with two ids.", "rule", "cause"),
 
 		storeUp:   desc("gauge", "store_up", "1 if the store takes writes."),
-		events:    desc("counter", "events_total", "Events by what became of them: appended, repeated or refused; clamped is how many of the appended came with a time that was not believed.", "result"),
+		events:    desc("counter", "events_total", "Events by what became of them: appended, repeated or refused; clamped is how many came with a time that could not be meant.", "result"),
 		exposures: desc("counter", "exposures_total", "First exposures enrolled."),
 		dropped:   desc("counter", "exposures_dropped_total", "Exposures and observed events dropped: the queue was full.", "reason"),
 

@@ -52,7 +52,7 @@ func TestMapping(t *testing.T) {
 		{"a group by its member", `{"event_type":"$groupidentify","user_id":"u","groups":{"company":"acme"},"group_properties":{"$set":{"seats":5}}}`,
 			[]events.Event{{Kind: events.Group, Visitor: "u", Account: "acme", Traits: events.Properties{"seats": 5.0}}}},
 		{"a group of another type", `{"event_type":"$groupidentify","groups":{"team":"t"},"group_properties":{"$set":{"seats":5}}}`, nil},
-		{"a clock that is years off", `{"event_type":"E","user_id":"u","time":1}`, []events.Event{{Kind: events.Track, Name: "E", Visitor: "u"}}},
+		{"a clock that is years off", `{"event_type":"E","user_id":"u","time":1}`, []events.Event{{Kind: events.Track, Name: "E", Visitor: "u", Misdated: true}}},
 	} {
 		for _, path := range []string{"/2/httpapi", "/batch"} {
 			e.Takes(t, c.name, source, e.Do("POST", path, body(c.message), "Content-Type", "text/plain"), c.want...)

@@ -35,7 +35,7 @@ type Mount struct {
 	// that has several. If it is empty, groups say nothing.
 	Account string
 	// Late is how old an event may be that its sender dates (see
-	// events.HappenedAt).
+	// events.Event.Date).
 	Late time.Duration
 	// Now is the clock. Nil is time.Now.
 	Now func() time.Time
@@ -85,7 +85,7 @@ type Clock struct {
 // Date sets when the event was received and happened: client is the sender's
 // time of it and sent that of its dispatch; either may be zero.
 func (c Clock) Date(e *events.Event, client, sent time.Time) {
-	e.Received, e.Time = c.Received, events.HappenedAt(client, sent, c.Received, c.Late)
+	e.Date(client, sent, c.Received, c.Late)
 }
 
 // Answer is what a refusal comes to, for the vendor to put in its shape.

@@ -56,7 +56,7 @@ func TestMapping(t *testing.T) {
 		{"a recording", `"event":"$snapshot","distinct_id":"u"`, nil},
 		{"its time", `"event":"E","distinct_id":"u","timestamp":"2026-11-23T20:26:00Z"`, []events.Event{{Kind: events.Track, Name: "E", Visitor: "u", Time: time.Date(2026, 11, 23, 20, 26, 0, 0, time.UTC)}}},
 		{"its age", `"event":"E","distinct_id":"u","offset":60000`, []events.Event{{Kind: events.Track, Name: "E", Visitor: "u", Time: ingesttest.Now.Add(-time.Minute)}}},
-		{"a clock that is years off", `"event":"E","distinct_id":"u","timestamp":"2016-01-01T00:00:00Z"`, []events.Event{{Kind: events.Track, Name: "E", Visitor: "u"}}},
+		{"a clock that is years off", `"event":"E","distinct_id":"u","timestamp":"2016-01-01T00:00:00Z"`, []events.Event{{Kind: events.Track, Name: "E", Visitor: "u", Misdated: true}}},
 	} {
 		e.Takes(t, c.name, "posthog", e.Do("POST", "/e/", one(c.fields)), c.want...)
 	}
