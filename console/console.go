@@ -92,6 +92,9 @@ type Switched struct {
 	Switches []Switch `json:"switches"`
 }
 
+// LedgerPage is the most entries of the ledger that one answer has.
+const LedgerPage = 1000
+
 // maxBody bounds the body of a request.
 const maxBody = 64 << 10
 
@@ -170,7 +173,15 @@ func (c *Console) rule(w http.ResponseWriter, r *http.Request) {
 }
 
 func (c *Console) ledger(w http.ResponseWriter, r *http.Request) {
-	list, err := c.Store.Ledger(r.Context(), 1000)
+	var from uint64
+	if q := r.URL.Query().Get("from"); q != "" {
+		var err error
+		if from, err = strconv.ParseUint(q, 10, 64); err != nil || from == 0 {
+			fail(w, http.StatusBadRequest, errors.New("from is the number of an entry, from 1"))
+			return
+		}
+	}
+	list, err := c.Store.Ledger(r.Context(), from, LedgerPage)
 	if err != nil {
 		fail(w, http.StatusServiceUnavailable, err)
 		return

@@ -1,18 +1,22 @@
 package store
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 )
 
 // Entry is one line of the ledger: what was done to what is live, by whom and
-// why. Entries are only ever added, in the batch of what they record.
+// why. Entries are only ever added, in the batch of what they record. Each has
+// the hash of the line before it, so that no line can be changed, taken out or
+// put in without all that come after it: see [Chain].
 type Entry struct {
-	Seq      uint64    `json:"seq"`
+	Seq      uint64    `json:"seq"` // from 1, without gaps
 	At       time.Time `json:"at"`
 	Kind     string    `json:"kind"` // load, rollback, resume, off, on
 	Revision string    `json:"revision,omitempty"`
@@ -21,50 +25,67 @@ type Entry struct {
 	Who      string    `json:"who,omitempty"`
 	Why      string    `json:"why,omitempty"`
 	Stop     *Stop     `json:"stop,omitempty"`
+	// Before is the Hash of the line before; empty in the first.
+	Before string `json:"before,omitempty"`
 }
 
 // note adds an entry to the ledger.
 func (w *writer) note(e Entry) error {
-	e.Seq, e.At = w.nextEntry, w.s.opts.Now().UTC()
+	e.Seq, e.At, e.Before = w.nextEntry, w.s.opts.Now().UTC(), w.head
 	if e.Revision == "" && w.set != nil {
 		e.Revision = w.set.Revision
 	}
-	w.nextEntry++
 	b, err := json.Marshal(e)
 	if err != nil {
 		return w.broken(fmt.Errorf("ledger: %w", err))
 	}
+	w.nextEntry++
+	w.head = Hash(b)
 	return w.g.batch.Set(seqKey(keyLedger, e.Seq), b, nil)
 }
 
+// loadLedger finds the end of the ledger.
+func (w *writer) loadLedger() (err error) {
+	if w.nextEntry, err = w.s.nextSeq(keyLedger); err != nil || w.nextEntry == 1 {
+		return err
+	}
+	last, err := w.s.get(seqKey(keyLedger, w.nextEntry-1))
+	if err == nil {
+		w.head = Hash(last)
+	}
+	return err
+}
+
 // Note puts an entry on record that the store knows nothing of, such as "off",
-// and returns when it is on disk. Seq and At are filled in.
+// and returns when it is on disk. Seq, At and Before are filled in.
 func (s *Store) Note(ctx context.Context, e Entry) error {
 	return s.do(ctx, func(w *writer) error { return w.note(e) })
 }
 
-// Ledger returns the last entries, at most n, oldest first.
-func (s *Store) Ledger(ctx context.Context, n int) ([]Entry, error) {
+// Ledger returns lines of the ledger as they are kept, oldest first: each is an
+// [Entry] as JSON, to the byte what its hash is of. There are at most n of
+// them, from the entry from on; from 0 means the last ones.
+func (s *Store) Ledger(ctx context.Context, from uint64, n int) ([]json.RawMessage, error) {
 	if err := s.readable(); err != nil {
 		return nil, err
 	}
-	it, err := s.db.NewIterWithContext(ctx, &pebble.IterOptions{LowerBound: []byte{keyLedger}, UpperBound: after(keyLedger)})
+	it, err := s.db.NewIterWithContext(ctx, &pebble.IterOptions{LowerBound: seqKey(keyLedger, from), UpperBound: after(keyLedger)})
 	if err != nil {
 		return nil, err
 	}
 	defer it.Close()
-	var list []Entry
-	for ok := it.Last(); ok && len(list) < n; ok = it.Prev() {
-		var e Entry
-		if err := json.Unmarshal(it.Value(), &e); err != nil {
-			return nil, fmt.Errorf("ledger entry %x: %w", it.Key(), err)
-		}
-		list = append(list, e)
+	lines := []json.RawMessage{}
+	first, next := it.First, it.Next
+	if from == 0 {
+		first, next = it.Last, it.Prev
 	}
-	for i, j := 0, len(list)-1; i < j; i, j = i+1, j-1 {
-		list[i], list[j] = list[j], list[i]
+	for ok := first(); ok && len(lines) < n; ok = next() {
+		lines = append(lines, bytes.Clone(it.Value()))
 	}
-	return list, it.Error()
+	if from == 0 {
+		slices.Reverse(lines)
+	}
+	return lines, it.Error()
 }
 
 // readable says whether Pebble may still be asked.

@@ -241,7 +241,7 @@ func (s *Store) load() error {
 	if err = w.loadLogMeta(); err != nil {
 		return err
 	}
-	if w.nextEntry, err = s.nextSeq(keyLedger); err != nil {
+	if err = w.loadLedger(); err != nil {
 		return err
 	}
 	if w.nextRun, err = s.nextSeq(keyTally); err != nil {

@@ -281,9 +281,9 @@ func TestBreachStopsTheRuleOnce(t *testing.T) {
 	if harms < 11 || harms > 15 {
 		t.Errorf("it took %d harms", harms)
 	}
-	ledger, err := s.Ledger(context.Background(), 10)
-	if err != nil || ledger[len(ledger)-1].Kind != "rollback" {
-		t.Errorf("the ledger ends with %+v, %v", ledger, err)
+	ledger, err := s.Ledger(context.Background(), 0, 1)
+	if err != nil || len(ledger) != 1 || !strings.Contains(string(ledger[0]), `"kind":"rollback"`) {
+		t.Errorf("the ledger ends with %s, %v", ledger, err)
 	}
 	if err := s.Rollback(context.Background(), "invite-teammate", ByPerson, "", ""); !errors.Is(err, ErrStopped) {
 		t.Errorf("a second rollback: %v", err)

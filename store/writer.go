@@ -47,6 +47,7 @@ type writer struct {
 	closing    bool  // more windows are over than one operation closes
 	forgetting bool  // the log is still more than may be kept
 	nextEntry  uint64
+	head       string // the hash of the ledger's last line
 	nextRun    uint64
 
 	set     *rules.Set

@@ -63,7 +63,7 @@ func newRoot(now func() time.Time) *cobra.Command {
 		newInitCommand(),
 		newCheckCommand(now),
 		newSchemaCommand(),
-		newReloadCommand(),
+		newReloadCommand(), newLedgerCommand(),
 		newRollbackCommand(),
 		newResumeCommand(),
 		newStatusCommand(),
