@@ -66,7 +66,7 @@ func newLedgerCommand() *cobra.Command {
 	}
 	c.flags(cmd)
 	cmd.Flags().StringVar(&since, "since", "", "only entries since then: a time (2026-11-01T00:00:00Z), a day, or how long ago (48h)")
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print the lines as they are kept, which `refract ledger verify FILE` takes")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print the lines as they are kept; ledger verify takes a file of all of them")
 	cmd.AddCommand(newLedgerVerifyCommand())
 	return cmd
 }
