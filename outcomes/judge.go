@@ -14,10 +14,14 @@ const (
 
 // Verdict is what the counts say of a rule.
 type Verdict struct {
-	Guardrail State   `json:"guardrail"`
-	LogE      float64 `json:"log_e"`     // now
-	MaxLogE   float64 `json:"max_log_e"` // the greatest so far
-	P         float64 `json:"p"`         // anytime p of the guardrail: min(1, 1/exp(MaxLogE))
+	Guardrail State `json:"guardrail"`
+	// Blind says that the guardrail sees nothing: so many units' windows are over
+	// that by the declared baseline at least 20 would have been harmed, and in
+	// neither arm was any. Then no evidence can come up, whatever treatment does.
+	Blind   bool    `json:"blind"`
+	LogE    float64 `json:"log_e"`     // now
+	MaxLogE float64 `json:"max_log_e"` // the greatest so far
+	P       float64 `json:"p"`         // anytime p of the guardrail: min(1, 1/exp(MaxLogE))
 	// Harm is the change of harm among the units whose guardrail window is
 	// over, at the guardrail's alpha.
 	Harm Lift `json:"harm"`
@@ -64,10 +68,25 @@ func Judge(t *Tally, r *rules.Rule) Verdict {
 	v.P = AnytimeP(t.MaxLogE)
 	v.Lift.P = AnytimeP(t.MaxLiftLogE)
 	v.Guardrail = g.State(t.MaxLogE, v.Harm)
+	v.Blind = g.Baseline*float64(t.sum(func(c *Counts) int64 { return c.Closed })) >= blindFrom &&
+		t.sum(func(c *Counts) int64 { return c.Harmed }) == 0
 	if v.SRM.State == SRMInvalid && v.Guardrail == Cleared {
 		v.Guardrail = Undecided
 	}
 	return v
+}
+
+// blindFrom is how many harms have to be expected before their absence says
+// that they aren't seen: at a rate that is right, it comes about in 1 of
+// e^20 rules (Poisson).
+const blindFrom = 20
+
+// sum adds up a count over epochs and arms.
+func (t *Tally) sum(of func(*Counts) int64) (n int64) {
+	for i := range t.Epochs {
+		n += of(&t.Epochs[i].TreatmentArm) + of(&t.Epochs[i].ControlArm)
+	}
+	return n
 }
 
 // samples appends the tally's epochs to room as the tests see them.

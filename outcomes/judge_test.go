@@ -38,6 +38,33 @@ func TestBreachLatches(t *testing.T) {
 	}
 }
 
+// TestBlindGuardrail: harm that is expected and doesn't come is no proof of
+// safety.
+func TestBlindGuardrail(t *testing.T) {
+	for _, c := range []struct {
+		name     string
+		baseline float64
+		closed   int64 // in each arm
+		harmed   int64 // in control
+		blind    bool
+	}{
+		{"20 expected", .08, 125, 0, true},
+		{"fewer expected", .08, 124, 0, false},
+		{"one came", .08, 1000, 1, false},
+		{"nothing is expected", 0, 1000, 0, false},
+	} {
+		r := testRule()
+		r.Guardrail.Baseline = c.baseline
+		arm := Counts{Exposed: c.closed, Settled: c.closed, Closed: c.closed}
+		control := arm
+		control.Harmed, control.ClosedHarmed = c.harmed, c.harmed
+		v := Judge(tallyOf(arm, control), r)
+		if v.Blind != c.blind || v.Guardrail != Undecided || strings.Contains(v.Sentence(r), "is blind") != c.blind {
+			t.Errorf("%s: %+v: %s", c.name, v, v.Sentence(r))
+		}
+	}
+}
+
 // Arms of the wrong sizes decide nothing, but undo no decision either.
 func TestInvalidSampleRatio(t *testing.T) {
 	harmful := func() *Tally {

@@ -14,6 +14,7 @@ import (
 // standing are the metrics whose values somebody else keeps.
 type standing struct {
 	info, state, guardrail, limit, srm, exposed, flips *prometheus.Desc
+	blind                                              *prometheus.Desc
 	storeUp, events, exposures, dropped                *prometheus.Desc
 	servers, connections, certificates                 *prometheus.Desc
 	off, accessLost, logLost                           *prometheus.Desc
@@ -30,6 +31,7 @@ func (m *meter) newStanding() standing {
 		info:      desc("gauge", "config_info", "1; the label is the revision of the last good load.", "hash"),
 		state:     desc("gauge", "rule_state", "1 for the state that the rule is in, 0 for the others: live, draft, rolled_back, expired, warming, or off, with all others.", "rule", "state"),
 		guardrail: desc("gauge", "guardrail_value", "Evidence against the guardrail, as the natural logarithm of the e-value.", "rule"),
+		blind:     desc("gauge", "guardrail_blind", "1 if no harm comes in though the guardrail's baseline says that there must be some.", "rule"),
 		limit:     desc("gauge", "guardrail_limit", "Where the guardrail stops the rule: ln(1/alpha), 2.996 for 5 %.", "rule"),
 		srm:       desc("gauge", "srm_pvalue", "Anytime p-value of the sample ratio.", "rule"),
 		exposed:   desc("gauge", "exposed_units", "Units exposed in the rule's present run.", "rule", "arm"),
@@ -70,7 +72,7 @@ type standingCollector struct {
 // Describe implements prometheus.Collector.
 func (c standingCollector) Describe(ch chan<- *prometheus.Desc) {
 	s := &c.m.standing
-	for _, d := range []*prometheus.Desc{s.info, s.state, s.guardrail, s.limit, s.srm, s.exposed, s.flips,
+	for _, d := range []*prometheus.Desc{s.info, s.state, s.guardrail, s.blind, s.limit, s.srm, s.exposed, s.flips,
 		s.storeUp, s.events, s.exposures, s.dropped, s.pages, s.pageBytes, s.pageAnswers, s.servers, s.connections, s.certificates,
 		s.off, s.accessLost, s.logLost,
 		s.pending, s.pendingBytes, s.oldest, s.sent, s.failures, s.undelivered} {
@@ -164,6 +166,7 @@ func (c standingCollector) collectRules(out sink, set *rules.Set) {
 			continue // between a load and its being computed
 		}
 		out.gauge(s.guardrail, st.Verdict.LogE, r.Name)
+		out.gauge(s.blind, truth(st.Verdict.Blind), r.Name)
 		out.gauge(s.srm, st.Verdict.SRM.P, r.Name)
 		var t, k outcomes.Counts
 		for _, ep := range st.Tally.Epochs {
