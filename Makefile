@@ -1,5 +1,5 @@
 # Every target works on a clean clone with Go and, for what needs it, apt.
-.PHONY: test lint race conformance bench bench-peers bench-docs fuzz demo build
+.PHONY: test lint race conformance bench bench-peers bench-docs bench-stats fuzz demo build
 
 FUZZTIME ?= 30s
 
@@ -27,6 +27,9 @@ bench-peers: ## the rewriter against Cloudflare's inside workerd, the proxy agai
 
 bench-docs: ## measures anew and refreshes the tables of docs/benchmarks.md
 	scripts/bench-docs
+
+bench-stats: ## how often the statistics err and how soon they find, beside others: the tables of docs/statistics.md
+	go test -count=1 -timeout 30m -run Characteristics -v ./outcomes -characteristics 2000
 
 fuzz: ## every fuzz target for FUZZTIME
 	scripts/fuzz $(FUZZTIME)
