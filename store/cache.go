@@ -24,6 +24,10 @@ type entry struct {
 	unit   segments.Unit
 	record segments.Record
 	into   string // the visitor that this one was merged into, or empty
+	// stale is when the record has to be read anew, in Unix ms: a cohort that it
+	// counts on is believed until then, unless its owner speaks up before. 0:
+	// never.
+	stale int64
 }
 
 // cache is the decision cache.
@@ -32,7 +36,8 @@ type entry struct {
 // leave the older value. Therefore no key is ever set to two values: a key is
 // a unit and the generation of the unit's shard, and the generation moves on
 // after each durable change. Whoever read Pebble before the change sets a key
-// that nobody asks for after it.
+// that nobody asks for after it. The exception is an entry that is stale: it is
+// read again for as long as it is found.
 type cache struct {
 	entries     *ristretto.Cache[uint64, *entry]
 	generations [4096]atomic.Uint64
@@ -125,7 +130,7 @@ func (s *Store) entry(u segments.Unit) *entry {
 	default:
 	}
 	key := s.cache.key(u)
-	if e, ok := s.cache.get(key, u); ok {
+	if e, ok := s.cache.get(key, u); ok && (e.stale == 0 || s.opts.Now().UnixMilli() < e.stale) {
 		return e
 	}
 	e, err := s.readEntry(u)
@@ -173,13 +178,18 @@ func (s *Store) complete(e *entry, known bool) error {
 		return nil
 	}
 	member := map[string]segments.Interval{}
+	now := s.opts.Now().UnixMilli()
 	for _, name := range a.cohorts[e.unit.Who] {
-		v, err := s.membership(name, e.unit)
+		v, believed, err := s.membership(name, e.unit)
 		if err != nil {
 			return err
 		}
-		if v != (segments.Interval{}) {
-			member[name] = v
+		if v == (segments.Interval{}) {
+			continue
+		}
+		member[name] = v
+		if believed > now && believed != segments.Forever && (e.stale == 0 || believed < e.stale) {
+			e.stale = believed
 		}
 	}
 	if !known && len(member) == 0 {
@@ -190,7 +200,7 @@ func (s *Store) complete(e *entry, known bool) error {
 		return err
 	}
 	state.Cohorts = func(name string) segments.Interval { return member[name] }
-	for _, o := range a.program.Synced(e.unit.Who, state, s.opts.Now().UnixMilli()) {
+	for _, o := range a.program.Synced(e.unit.Who, state, now) {
 		if !a.warming[o.Segment] {
 			e.record.Open = append(e.record.Open, o)
 		}
@@ -285,7 +295,7 @@ func (s *Store) State(u segments.Unit) (*segments.State, error) {
 		return nil, err
 	}
 	state.Cohorts = func(name string) segments.Interval {
-		v, err := s.membership(name, u)
+		v, _, err := s.membership(name, u)
 		if err != nil {
 			s.fail(err)
 		}

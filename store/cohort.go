@@ -30,10 +30,24 @@ type Cohort struct {
 	Version uint64        `json:"version"`
 	Synced  time.Time     `json:"synced"` // when its owner last said who is in it
 	Limit   time.Duration `json:"limit"`  // how long after that it is believed; 0: for ever
-	Members int           `json:"members"`
+	// Members is how many there are. Those whose own end is over count until
+	// they are swept out.
+	Members int `json:"members"`
 	// Before is the version before, which a reader may still be at, and which
 	// the next refresh removes.
 	Before uint64 `json:"before,omitempty"`
+	// Session is that of the pages that it last came in, or empty.
+	Session string `json:"session,omitempty"`
+	// Ends says that a member may have an end of its own.
+	Ends bool `json:"ends,omitempty"`
+}
+
+// until is when the cohort is no longer believed, in Unix ms.
+func (c *Cohort) until() int64 {
+	if c.Limit <= 0 {
+		return segments.Forever
+	}
+	return c.Synced.Add(c.Limit).UnixMilli()
 }
 
 // ErrNoCohort is returned for a cohort that was never delivered.
@@ -80,6 +94,9 @@ func (s *Store) removeOrphans(present map[uint64]bool) error {
 		return err
 	}
 	defer it.Close()
+	for version := range present { // one without members too
+		s.version.Store(max(s.version.Load(), version))
+	}
 	for ok := it.First(); ok; {
 		version := binary.BigEndian.Uint64(it.Key()[1:])
 		s.version.Store(max(s.version.Load(), version))
@@ -97,45 +114,66 @@ func (s *Store) removeOrphans(present map[uint64]bool) error {
 // had, and returns when that is on disk. Until then, and if ctx ends before or
 // the process dies, the previous members stay: no reader ever sees a part of
 // either. Who was a member stays one since when they were; the others are from
-// now on. members is sorted, and not used further.
+// now on. A visitor is a member under the id that they are merged into. members
+// is sorted, and not used further.
 func (s *Store) ReplaceCohort(ctx context.Context, name string, limit time.Duration, members []segments.Unit) error {
 	if err := s.Err(); err != nil {
 		return err
 	}
 	s.refreshing.Lock() // one at a time: each takes memory and disk
 	defer s.refreshing.Unlock()
+	return s.replaceCohort(ctx, Cohort{Name: name, Limit: limit}, members)
+}
+
+// replaceCohort is ReplaceCohort for who holds refreshing.
+func (s *Store) replaceCohort(ctx context.Context, c Cohort, members []segments.Unit) error {
 	select {
 	case <-s.stop:
 		return ErrUnavailable
 	default:
 	}
-	version := s.version.Add(1)
-	n, err := s.writeMembers(ctx, name, version, members)
-	if err != nil {
-		return fmt.Errorf("cohort %s: %w", name, err)
+	// From here on the writer notes who is merged into whom: those that are
+	// merged already are resolved here, the others when the versions are changed.
+	if err := s.do(ctx, func(w *writer) error { w.noting, w.noted = true, nil; return nil }); err != nil {
+		return err
 	}
-	return s.do(ctx, func(w *writer) error {
-		was, known := w.cohorts[name]
-		c := Cohort{Name: name, Version: version, Synced: w.s.opts.Now().UTC(), Limit: limit, Members: n, Before: was.Version}
-		if known && was.Before != 0 {
-			err := w.g.batch.DeleteRange(seqKey(keyMember, was.Before), seqKey(keyMember, was.Before+1), nil)
-			if err != nil {
-				return err
-			}
+	c.Version = s.version.Add(1)
+	var err error
+	if c.Members, err = s.writeMembers(ctx, c.Name, c.Version, members); err != nil {
+		forget := func(w *writer) error { w.noting, w.noted = false, nil; return nil }
+		return errors.Join(fmt.Errorf("cohort %s: %w", c.Name, err), s.do(context.WithoutCancel(ctx), forget))
+	}
+	return s.do(ctx, func(w *writer) error { return w.flip(c) })
+}
+
+// flip makes a version that is written the present one.
+func (w *writer) flip(c Cohort) error {
+	was := w.cohorts[c.Name]
+	if was.Before != 0 {
+		if err := w.g.batch.DeleteRange(seqKey(keyMember, was.Before), seqKey(keyMember, was.Before+1), nil); err != nil {
+			return w.broken(err)
 		}
-		return w.putCohort(c)
-	})
+	}
+	c.Synced, c.Before = w.s.opts.Now().UTC(), was.Version
+	for _, m := range w.noted {
+		if err := w.moveMember(&c, m.from, m.to); err != nil {
+			return err
+		}
+	}
+	w.noting, w.noted = false, nil
+	if err := w.unstage(c.Name); err != nil {
+		return err
+	}
+	w.g.bumpAll = true
+	return w.putCohort(c)
 }
 
 // writeMembers writes a version that nobody reads yet, as one table, and
 // returns how many members it has.
 func (s *Store) writeMembers(ctx context.Context, name string, version uint64, members []segments.Unit) (n int, err error) {
-	slices.SortFunc(members, func(a, b segments.Unit) int {
-		return cmp.Or(cmp.Compare(a.Who, b.Who), cmp.Compare(a.ID, b.ID)) // as their keys
-	})
-	members = slices.Compact(members)
-	if len(members) == 0 {
-		return 0, nil
+	members = sortUnits(members)
+	if members, err = s.resolveAll(members); err != nil || len(members) == 0 {
+		return 0, err
 	}
 	was := (*s.cohorts.Load())[name]
 	old, err := s.db.NewIter(&pebble.IterOptions{LowerBound: seqKey(keyMember, was.Version), UpperBound: seqKey(keyMember, was.Version+1)})
@@ -159,10 +197,70 @@ func (s *Store) writeMembers(ctx context.Context, name string, version uint64, m
 	return len(members), s.db.Ingest(ctx, []string{path})
 }
 
+// sortUnits sorts units as their keys are, and takes out repetitions.
+func sortUnits(list []segments.Unit) []segments.Unit {
+	slices.SortFunc(list, func(a, b segments.Unit) int {
+		return cmp.Or(cmp.Compare(a.Who, b.Who), cmp.Compare(a.ID, b.ID))
+	})
+	return slices.Compact(list)
+}
+
+// resolveAll puts those that visitors are merged into in their place. The list
+// is sorted before and after. Few are merged, so it is walked beside the ids
+// that are.
+func (s *Store) resolveAll(list []segments.Unit) (_ []segments.Unit, err error) {
+	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: []byte{keyMerged}, UpperBound: after(keyMerged)})
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, it.Close()) }()
+	more, moved := it.First(), false
+	var key []byte
+	for i, u := range list {
+		if !more {
+			break
+		}
+		if u.Who != segments.Visitor {
+			continue
+		}
+		key = append(append(key[:0], keyMerged), u.ID...)
+		if bytes.Compare(it.Key(), key) < 0 {
+			more = it.SeekGE(key)
+		}
+		if more && bytes.Equal(it.Key(), key) {
+			if list[i].ID, err = s.resolved(u.ID); err != nil {
+				return nil, err
+			}
+			moved = true
+		}
+	}
+	if moved {
+		list = sortUnits(list)
+	}
+	return list, it.Error()
+}
+
+// resolved returns the id that the visitor's is merged into as the disk has it,
+// or the id itself.
+func (s *Store) resolved(id string) (string, error) {
+	for range maxMerges {
+		b, err := s.get(unitKey(nil, keyRecord, segments.Unit{Who: segments.Visitor, ID: id}))
+		if err != nil {
+			return "", err
+		}
+		into, merged := mergedInto(b)
+		if !merged {
+			break
+		}
+		id = into
+	}
+	return id, nil
+}
+
 // fillTable writes members that are sorted. Those that old has too are members
 // since when they were.
 func (s *Store) fillTable(ctx context.Context, t *sstable.Writer, version uint64, members []segments.Unit, old *pebble.Iterator) error {
-	now := binary.AppendVarint(nil, s.opts.Now().UnixMilli())
+	now := appendMember(nil, member{since: s.opts.Now().UnixMilli()})
 	more := old.First()
 	var key []byte
 	for i, u := range members {
@@ -182,78 +280,34 @@ func (s *Store) fillTable(ctx context.Context, t *sstable.Writer, version uint64
 		for more && bytes.Compare(old.Key()[9:], key[9:]) < 0 {
 			more = old.Next()
 		}
-		since := now
+		value := now
 		if more && bytes.Equal(old.Key()[9:], key[9:]) {
-			since = old.Value()
+			value = appendMember(nil, member{since: parseMember(old.Value()).since})
 		}
-		if err := t.Set(key, since); err != nil {
+		if err := t.Set(key, value); err != nil {
 			return err
 		}
 	}
 	return old.Error()
 }
 
-// AddMembers adds members to a cohort, and RemoveMembers removes them. Both
-// return when that is on disk; both say that its owner has told of it now.
-func (s *Store) AddMembers(ctx context.Context, name string, members []segments.Unit) error {
-	return s.changeMembers(ctx, name, members, true)
+// member is a member's value: since when they are one, and until when; until of
+// 0 means as long as the cohort is believed. Both in Unix ms.
+type member struct{ since, until int64 }
+
+func appendMember(b []byte, m member) []byte {
+	b = binary.AppendVarint(b, m.since)
+	if m.until != 0 {
+		b = binary.AppendVarint(b, m.until)
+	}
+	return b
 }
 
-// RemoveMembers removes members: see AddMembers.
-func (s *Store) RemoveMembers(ctx context.Context, name string, members []segments.Unit) error {
-	return s.changeMembers(ctx, name, members, false)
-}
-
-func (s *Store) changeMembers(ctx context.Context, name string, members []segments.Unit, add bool) error {
-	if err := s.Err(); err != nil {
-		return err
-	}
-	return s.do(ctx, func(w *writer) error {
-		c, known := w.cohorts[name]
-		if !known {
-			return fmt.Errorf("%w: %s", ErrNoCohort, name)
-		}
-		now := w.s.opts.Now()
-		for _, u := range members {
-			if u.Who == segments.Visitor {
-				id, err := w.resolve(u.ID)
-				if err != nil {
-					return err
-				}
-				u.ID = id
-			}
-			n, err := w.setMember(c.Version, u, now.UnixMilli(), add)
-			if err != nil {
-				return err
-			}
-			c.Members += n
-		}
-		c.Synced = now.UTC()
-		return w.putCohort(c)
-	})
-}
-
-// setMember adds or removes a member and returns by how many there are more.
-func (w *writer) setMember(version uint64, u segments.Unit, since int64, add bool) (int, error) {
-	key := memberKey(nil, version, u)
-	is, known := w.members[string(key)]
-	if !known {
-		b, err := w.s.get(key)
-		if err != nil {
-			return 0, w.broken(err)
-		}
-		is = b != nil
-	}
-	w.members[string(key)] = add
-	switch {
-	case add && !is:
-		w.g.changed = append(w.g.changed, u)
-		return 1, w.g.batch.Set(key, binary.AppendVarint(nil, since), nil)
-	case !add && is:
-		w.g.changed = append(w.g.changed, u)
-		return -1, w.g.batch.Delete(key, nil)
-	}
-	return 0, nil
+func parseMember(b []byte) (m member) {
+	n := 0
+	m.since, n = binary.Varint(b)
+	m.until, _ = binary.Varint(b[max(n, 0):])
+	return m
 }
 
 func (w *writer) putCohort(c Cohort) error {
@@ -261,65 +315,67 @@ func (w *writer) putCohort(c Cohort) error {
 	if err != nil {
 		return w.broken(err)
 	}
-	if w.g.cohorts == nil {
-		w.g.cohorts = map[string]Cohort{}
-	}
-	w.g.cohorts[c.Name], w.cohorts[c.Name] = c, c
+	w.cohorts[c.Name] = c
+	w.cohortChanged(c.Name, &c)
 	return w.g.batch.Set(cohortKey(c.Name), b, nil)
 }
 
-// mergeMembers makes a visitor a member of the cohorts of another, who is the
-// same person.
-func (w *writer) mergeMembers(from, to segments.Unit) error {
-	for _, c := range w.cohorts {
-		b, err := w.s.get(memberKey(nil, c.Version, from))
-		if err != nil {
-			return w.broken(err)
-		}
-		if b == nil {
-			continue
-		}
-		since, _ := binary.Varint(b)
-		n, err := w.setMember(c.Version, to, since, true)
-		if err != nil {
-			return err
-		}
-		c.Members += n
-		if err := w.putCohort(c); err != nil {
-			return err
-		}
+func (w *writer) cohortChanged(name string, c *Cohort) {
+	if w.g.cohorts == nil {
+		w.g.cohorts = map[string]*Cohort{}
 	}
-	return nil
+	w.g.cohorts[name] = c
 }
 
 // publishCohorts makes the cohorts of a group what readers see, once they are
 // on disk.
-func (s *Store) publishCohorts(changed map[string]Cohort) {
-	if len(changed) == 0 {
+func (s *Store) publishCohorts(g *group) {
+	if len(g.cohorts) == 0 {
 		return
 	}
-	cohorts := s.Cohorts()
-	for name, c := range changed {
-		cohorts[name] = c
+	before := *s.cohorts.Load()
+	cohorts := maps.Clone(before)
+	for name, c := range g.cohorts {
+		if c == nil {
+			delete(cohorts, name)
+		} else {
+			cohorts[name] = *c
+		}
 	}
 	s.cohorts.Store(&cohorts)
-	s.cache.bumpAll()
+	// Of a cohort that was no longer believed, readers may keep that it isn't.
+	// They read the clock before the cohorts.
+	now, all := s.opts.Now().UnixMilli(), g.bumpAll
+	for name := range g.cohorts {
+		if was, known := before[name]; known && now >= was.until() {
+			all = true
+		}
+	}
+	if all {
+		s.cache.bumpAll()
+	}
 }
 
-// membership is when a unit is a member of a cohort.
-func (s *Store) membership(name string, u segments.Unit) (segments.Interval, error) {
+// membership is when a unit is a member of a cohort, as far as is known now:
+// believed is when that ends unless the cohort's owner speaks up before.
+func (s *Store) membership(name string, u segments.Unit) (is segments.Interval, believed int64, err error) {
 	c, ok := (*s.cohorts.Load())[name]
 	if !ok {
-		return segments.Interval{}, nil
+		return is, 0, nil
 	}
 	b, err := s.get(memberKey(make([]byte, 0, 64), c.Version, u))
 	if err != nil || b == nil {
-		return segments.Interval{}, err
+		return is, 0, err
 	}
-	since, _ := binary.Varint(b)
-	v := segments.Interval{From: since, Until: segments.Forever}
-	if c.Limit > 0 {
-		v.Until = c.Synced.Add(c.Limit).UnixMilli()
+	m := parseMember(b)
+	is = segments.Interval{From: m.since, Until: segments.Forever}
+	if m.until != 0 {
+		is.Until = m.until
 	}
-	return v, nil
+	believed = c.until()
+	is.Until = min(is.Until, believed)
+	if is.Until <= is.From {
+		return segments.Interval{}, believed, nil
+	}
+	return is, believed, nil
 }

@@ -137,15 +137,13 @@ func offset(t *testing.T, s string) (sum time.Duration) {
 func perform(t *testing.T, s *Store, c *clock, unit segments.Unit, who, what, properties string) {
 	t.Helper()
 	ctx := context.Background()
-	if change, ok := strings.CutPrefix(what, "cohort "); ok {
-		name, how, _ := strings.Cut(change, " ")
-		if _, known := s.Cohorts()[name]; !known {
-			if err := s.ReplaceCohort(ctx, name, 0, nil); err != nil {
-				t.Fatal(err)
-			}
+	if rest, ok := strings.CutPrefix(what, "cohort "); ok {
+		name, how, _ := strings.Cut(rest, " ")
+		change := Change{Add: []Member{{Unit: unit}}}
+		if how == "remove" {
+			change = Change{Remove: []segments.Unit{unit}}
 		}
-		changeMembers := map[string]func(context.Context, string, []segments.Unit) error{"add": s.AddMembers, "remove": s.RemoveMembers}[how]
-		if err := changeMembers(ctx, name, []segments.Unit{unit}); err != nil {
+		if err := s.ChangeCohort(ctx, name, 0, change); err != nil {
 			t.Fatal(err)
 		}
 		return

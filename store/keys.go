@@ -21,7 +21,10 @@ const (
 	keyLedger  = 'l' // sequence → Entry (JSON)
 	keyCohort  = 'c' // name → Cohort (JSON)
 	keyName    = 'n' // kind and name of an event or trait → nothing: it was seen
-	keyMember  = 'm' // version of a cohort, unit → since when (varint)
+	keyMember  = 'm' // version of a cohort, unit → since when, until when (varints)
+	keyStage   = 'g' // name of a cohort NUL → stage (JSON); and 1, page → its units
+	keyHeard   = 'h' // name of a cohort NUL slot → hash of a message, how many there were
+	keyMerged  = 'a' // visitor's id that was merged into another → nothing
 	keyLetter  = 'o' // queue NUL sequence → time (Unix ms), body
 	keyVersion = 1
 )

@@ -24,6 +24,9 @@ func (w *writer) retain() error {
 		return nil // what this group removes is still to be seen
 	}
 	w.g.retained, w.forgetting = true, false
+	if err := errors.Join(w.forgetStages(), w.sweepMembers()); err != nil {
+		return err
+	}
 	excess := w.logBytes - w.s.opts.Retain.Bytes
 	it, err := w.s.db.NewIter(&pebble.IterOptions{LowerBound: []byte{keyEvent}, UpperBound: after(keyEvent)})
 	if err != nil {

@@ -234,7 +234,10 @@ func (s *Store) load() error {
 		return err
 	}
 	w := &s.w
-	w.s, w.cohorts = s, s.Cohorts()
+	w.s, w.cohorts, w.heard, w.swept = s, s.Cohorts(), map[string]*heard{}, map[string][]byte{}
+	if err := w.loadStages(); err != nil {
+		return err
+	}
 	if w.names, err = s.loadNames(); err != nil {
 		return err
 	}

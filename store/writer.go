@@ -31,11 +31,12 @@ type group struct {
 	errs     []error
 	changed  []segments.Unit // whose decision record changed
 	stops    []Stop
-	retained bool              // retain has run
-	events   int               // how many were appended
-	logged   []*events.Event   // they, while leaves are cold
-	cohorts  map[string]Cohort // that it changed
-	queues   map[string]*queue // of the outbox, that it changed, as they are after it; nil: dropped
+	retained bool               // retain has run
+	events   int                // how many were appended
+	logged   []*events.Event    // they, while leaves are cold
+	cohorts  map[string]*Cohort // that it changed; nil: it is gone
+	bumpAll  bool               // whatever readers keep may be wrong
+	queues   map[string]*queue  // of the outbox, that it changed, as they are after it; nil: dropped
 }
 
 // writer is the state of the writer's goroutine: nobody else touches it.
@@ -59,6 +60,11 @@ type writer struct {
 
 	names   map[string]bool   // seen so far, by kind and name
 	cohorts map[string]Cohort // as the last group left them
+	staged  map[string]*stage // deliveries of cohorts, by cohort
+	heard   map[string]*heard // of some cohorts: see heardBefore
+	swept   map[string][]byte // where the sweep of a cohort's members goes on
+	noting  bool              // a cohort is being refreshed
+	noted   []merged          // since that began
 	recent  recent            // units, as they are on disk or will be with the group
 
 	// What the current group changed and has not encoded yet.
@@ -67,7 +73,7 @@ type writer struct {
 	enrolled map[enrolID]*enrolment
 	seen     map[string]bool
 	touched  map[*tracked]bool
-	members  map[string]bool // by key
+	members  map[string][]byte // by key; nil: there is none
 }
 
 type enrolID struct {
@@ -167,7 +173,7 @@ func (s *Store) sync() {
 // acknowledge makes a group known to readers and callers.
 func (s *Store) acknowledge(g *group, err error) {
 	if err == nil {
-		s.publishCohorts(g.cohorts)
+		s.publishCohorts(g)
 		for _, u := range g.changed {
 			s.cache.bump(u)
 		}
@@ -201,7 +207,7 @@ func (w *writer) begin() {
 	w.enrolled = map[enrolID]*enrolment{}
 	w.seen = map[string]bool{}
 	w.touched = map[*tracked]bool{}
-	w.members = map[string]bool{}
+	w.members = map[string][]byte{}
 	w.logChanged = false
 }
 
