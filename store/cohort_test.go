@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
+	"path/filepath"
 	"slices"
 	"testing"
 	"time"
@@ -207,6 +209,146 @@ func BenchmarkReplaceCohort(b *testing.B) {
 		b.StartTimer()
 		if err := s.ReplaceCohort(context.Background(), synced, 0, members); err != nil {
 			b.Fatal(err)
+		}
+	}
+}
+
+// A visitor who signs in while a refresh is built is a member under the new
+// id, once.
+func TestMergeDuringARefresh(t *testing.T) {
+	ctx := context.Background()
+	c := &clock{t: epoch}
+	s := open(t, t.TempDir(), c, nil)
+	defer closed(t, s)
+	set := cohortSite(t)
+	use(t, s, set)
+	signIn := func(anonymous, visitor string) {
+		e := identify(c, visitor)
+		e.Anonymous = anonymous
+		appendAll(t, s, e)
+	}
+	signIn("anon-1", "ann") // before
+	do := func(f func(*writer) error) {
+		t.Helper()
+		if err := s.do(ctx, f); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// What replaceCohort does, with a moment between.
+	do(func(w *writer) error { w.noting = true; return nil })
+	n, err := s.writeMembers(ctx, synced, s.version.Add(1), visitors("anon-1", "ann", "anon-2", "bob", "anon-3", "dee"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	signIn("anon-2", "bob")
+	signIn("anon-3", "cid")
+	signIn("anon-4", "dee")
+	do(func(w *writer) error { return w.flip(Cohort{Name: synced, Version: s.version.Load(), Members: n}) })
+	signIn("dee", "eve") // after
+	if got := members(s, set, c.now(), "ann", "bob", "cid", "dee", "eve", "fay"); got != "ann bob cid dee eve " {
+		t.Errorf("in the segment: %q", got)
+	}
+	if n := s.Cohorts()[synced].Members; n != 4 {
+		t.Errorf("%d members", n)
+	}
+}
+
+// Pages that came before a crash still count after it, a torn one doesn't, and
+// the delivery that they are of is seen as a whole or not at all.
+func TestDeliveryCutAtEveryByte(t *testing.T) {
+	ctx := context.Background()
+	c := &clock{t: epoch}
+	dir := t.TempDir()
+	s := open(t, dir, c, nil)
+	set := cohortSite(t)
+	use(t, s, set)
+	if err := s.ReplaceCohort(ctx, synced, 0, visitors("ann")); err != nil {
+		t.Fatal(err)
+	}
+	const pages = 3
+	page := func(s *Store, i int) (bool, error) {
+		return s.StagePage(ctx, synced, 0, Page{"s", i, pages, visitors(fmt.Sprint("p", i), "bob")})
+	}
+	sizes := []int64{logSize(t, dir)}
+	for i := range pages - 1 {
+		if whole, err := page(s, i+1); err != nil || whole {
+			t.Fatalf("page %d: whole %v, %v", i+1, whole, err)
+		}
+		sizes = append(sizes, logSize(t, dir))
+	}
+	image := t.TempDir()
+	if err := os.CopyFS(image, os.DirFS(dir)); err != nil {
+		t.Fatal(err)
+	}
+	closed(t, s)
+	step := int64(7)
+	if testing.Short() {
+		step = 97
+	}
+	all := []string{"ann", "bob", "p1", "p2", "p3"}
+	for size := sizes[0]; size <= sizes[pages-1]; size += step {
+		cut := filepath.Join(t.TempDir(), "cut")
+		if err := os.CopyFS(cut, os.DirFS(image)); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Truncate(walFile(t, cut), size); err != nil {
+			t.Fatal(err)
+		}
+		s, err := Open(Options{Dir: cut, Log: slog.New(slog.DiscardHandler), Now: c.now, Reserve: 1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		use(t, s, set)
+		if got := members(s, set, c.now(), all...); got != "ann " {
+			t.Fatalf("cut at %d: in the segment: %q", size, got)
+		}
+		missing := 0 // pages that were not acknowledged at that size
+		for _, have := range sizes[1:] {
+			if size < have {
+				missing++
+			}
+		}
+		for i := pages - missing; i <= pages; i++ { // the sender goes on where it had no answer
+			whole, err := page(s, i)
+			if err != nil || whole != (i == pages) {
+				t.Fatalf("cut at %d: page %d: whole %v, %v", size, i, whole, err)
+			}
+		}
+		if got := members(s, set, c.now(), all...); got != "bob p1 p2 p3 " {
+			t.Fatalf("cut at %d, then whole: in the segment: %q", size, got)
+		}
+		closed(t, s)
+		os.RemoveAll(cut)
+	}
+}
+
+// A delivery that came to a standstill is forgotten, and members whose end is
+// over are swept out.
+func TestCohortsAreTidied(t *testing.T) {
+	ctx := context.Background()
+	c := &clock{t: epoch}
+	s := open(t, t.TempDir(), c, nil)
+	defer closed(t, s)
+	if _, err := s.StagePage(ctx, synced, 0, Page{"s", 1, 2, visitors("ann")}); err != nil {
+		t.Fatal(err)
+	}
+	change := Change{Add: append(added("bob"), Member{visitors("cid")[0], epoch.Add(time.Hour)})}
+	if err := s.ChangeCohort(ctx, synced, 0, change); err != nil {
+		t.Fatal(err)
+	}
+	c.advance(stagedFor + time.Second)
+	if err := s.do(ctx, (*writer).retain); err != nil {
+		t.Fatal(err)
+	}
+	if n := s.Cohorts()[synced].Members; n != 1 {
+		t.Errorf("%d members", n)
+	}
+	if whole, err := s.StagePage(ctx, synced, 0, Page{"s", 2, 2, visitors("dee")}); err != nil || whole {
+		t.Errorf("page 2 without page 1: whole %v, %v", whole, err)
+	}
+	for _, p := range []Page{{"", 1, 1, nil}, {"s", 0, 1, nil}, {"s", 2, 1, nil}, {"s", 1, maxPages + 1, nil}, {"s", 2, 3, nil}} {
+		if _, err := s.StagePage(ctx, synced, 0, p); !errors.Is(err, ErrPage) {
+			t.Errorf("%+v: %v", p, err)
 		}
 	}
 }
