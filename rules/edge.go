@@ -22,6 +22,7 @@ type Edge struct {
 	Identity       Identity
 	Events         []events.Observation
 	Exposures      []Destination // who is told of first exposures; no two of one name
+	Cohorts        Cohorts
 	Late           time.Duration // how late an event may come in and still count; DefaultLate
 	Retain         Retention
 	TLS            *TLS

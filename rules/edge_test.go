@@ -29,7 +29,7 @@ func TestEdgeDefaults(t *testing.T) {
 		AccessLog: AccessLog{Format: "json", Sample: 1},
 		Tracing:   Tracing{Sample: 0.01},
 		Shutdown:  Shutdown{Deadline: 30 * time.Second},
-		PageCache: 64 << 20,
+		PageCache: 64 << 20, Cohorts: Cohorts{MaxAge: 24 * time.Hour},
 	}
 	if !reflect.DeepEqual(s.Edge, want) {
 		t.Errorf("got  %+v\nwant %+v", s.Edge, want)
@@ -121,7 +121,7 @@ func TestEdgeInFull(t *testing.T) {
 			Failures: 3, Cooldown: 10 * time.Second, Connect: 5 * time.Second, Response: time.Minute,
 		}},
 		Limits: Limits{HeaderBytes: 32 << 10, Headers: 100, ReadHeader: 5 * time.Second, Idle: time.Minute, Progress: 20 * time.Second, PerIP: 50},
-		Watch:  true, ServerTiming: true, PageCache: 128 << 20,
+		Watch:  true, ServerTiming: true, PageCache: 128 << 20, Cohorts: Cohorts{MaxAge: 24 * time.Hour},
 		AccessLog: AccessLog{Format: "json", Query: true, Omit: []string{"bytes"}, Headers: []string{"User-Agent", "Referer"}, Sample: 0.1},
 		Tracing:   Tracing{"http://127.0.0.1:4318", 0.5},
 		Shutdown:  Shutdown{5 * time.Second, time.Minute},

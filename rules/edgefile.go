@@ -20,7 +20,7 @@ const (
 )
 
 var edgeKeys = []string{"listen", "origin", "admin", "token", "trusted_proxies", "proxy_protocol", "tls", "limits", "data", "off", "watch",
-	"attribute", "sources", "identity", "events", "exposures", "late", "retain", "access_log", "tracing", "server_timing", "shutdown", "page_cache"}
+	"attribute", "sources", "identity", "events", "exposures", "cohorts", "late", "retain", "access_log", "tracing", "server_timing", "shutdown", "page_cache"}
 
 var attributeSyntax = syntax(`^data-[a-z0-9]+(-[a-z0-9]+)*$`)
 
@@ -30,8 +30,8 @@ func readEdge(v value) Edge {
 		Listen: DefaultListen, Admin: DefaultAdmin, Data: DefaultData, Attribute: DefaultAttribute, Late: DefaultLate,
 		Identity:  Identity{Visitor: []IdentitySource{{Kind: "first-party"}}},
 		Retain:    Retention{Age: DefaultAge, Bytes: DefaultBytes},
-		PageCache: DefaultPageCache,
-		Limits:    defaultLimits(), AccessLog: defaultAccessLog(), Tracing: Tracing{Sample: DefaultTraceSample},
+		PageCache: DefaultPageCache, Cohorts: Cohorts{MaxAge: DefaultCohortAge},
+		Limits: defaultLimits(), AccessLog: defaultAccessLog(), Tracing: Tracing{Sample: DefaultTraceSample},
 		Shutdown: Shutdown{Deadline: DefaultDeadline},
 	}
 	f, ok := v.fields("a mapping with at least an origin", edgeKeys...)
@@ -74,6 +74,7 @@ func readEdge(v value) Edge {
 		}
 	}
 	e.readExposures(f.get("exposures"))
+	e.Cohorts.read(f.get("cohorts"))
 	if r, ok := f.get("retain").fields("a mapping with age and bytes", "age", "bytes"); ok {
 		set(&e.Retain.Age)(window(r.get("age")))
 		bytes := r.get("bytes")
@@ -127,13 +128,21 @@ func count(v value, least int) (int, bool) {
 // secret returns a text, or what the environment variable NAME holds if the
 // text is "env:NAME".
 func secret(v value) (string, bool) {
+	s, ok := resolved(v)
+	if ok && !strings.HasPrefix(v.node.Value, "env:") {
+		v.warn("write env:NAME and set the environment variable NAME", "%s is a secret that everyone who reads this file knows", v.name)
+	}
+	return s, ok
+}
+
+// resolved is secret for what anybody may know.
+func resolved(v value) (string, bool) {
 	s, ok := v.word(1000)
 	if !ok {
 		return "", false
 	}
 	name, env := strings.CutPrefix(s, "env:")
 	if !env {
-		v.warn("write env:NAME and set the environment variable NAME", "%s is a secret that everyone who reads this file knows", v.name)
 		return s, true
 	}
 	got, found := os.LookupEnv(name)

@@ -109,7 +109,8 @@ func TestSchemasAgreeWithLoad(t *testing.T) {
 	operations, _ := unpack(t, "testdata/good/operations.txtar")
 	edge, _ := unpack(t, "testdata/good/edge.txtar")
 	exposures, _ := unpack(t, "testdata/good/exposures.txtar")
-	for _, dir := range []string{reference, operations, edge, exposures, site(t, ""), site(t, deciding)} {
+	cohorts, _ := unpack(t, "testdata/good/cohorts.txtar")
+	for _, dir := range []string{reference, operations, edge, exposures, cohorts, site(t, ""), site(t, deciding)} {
 		load(t, dir)
 		for path, data := range yamlFiles(t, dir) {
 			schema := compiled(t, kindOf(path))

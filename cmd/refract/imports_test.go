@@ -26,12 +26,13 @@ const rooms = `
 	segments, rules, outcomes < store;
 	segments, rules, events, outcomes < simulate;
 	rules, store < outbox;
+	events/ingest, store < cohorts;
 	rewrite, rewrite/coding, rules, events < proxy;
 	rules < proxy/front;
 	rules, events < proxy/origin;
 	rules, outcomes, store < console;
 	demo/planner < demo;
-	console, proxy, proxy/front, proxy/origin, proxy/cache, store, outcomes, events/segment, certs, demo, events/posthog, events/rudderstack, events/mixpanel, events/amplitude, events/braze, simulate, outbox < cmd/refract;
+	console, proxy, proxy/front, proxy/origin, proxy/cache, store, outcomes, events/segment, certs, demo, events/posthog, events/rudderstack, events/mixpanel, events/amplitude, events/braze, simulate, outbox, cohorts < cmd/refract;
 `
 
 // owners says which room alone may import a package, outside its tests.
@@ -42,7 +43,7 @@ var owners = map[string][]string{
 	"github.com/tdewolff/parse":      {"rewrite/selector"},
 	"github.com/klauspost/compress":  {"rewrite/coding", "simulate"}, // simulate: files on disk, of any size
 	"github.com/andybalholm/brotli":  {"rewrite/coding"},
-	"github.com/go-json-experiment":  {"simulate"},
+	"github.com/go-json-experiment":  {"simulate", "cohorts"},
 	"golang.org/x/text":              {"rewrite"},
 	"golang.org/x/sys":               {"rewrite"},
 	"github.com/dgraph-io/ristretto": {"store"},
@@ -57,7 +58,7 @@ var owners = map[string][]string{
 	"go.uber.org/zap":                {"certs"},
 	"github.com/prometheus":          {"cmd/refract"},
 	"github.com/spf13/cobra":         {"cmd/refract"},
-	"net/http":                       {"proxy", "console", "events/segment", "certs", "certs/acmetest", "demo", "demo/planner", "cmd/refract", "proxy/front", "proxy/origin", "proxy/cache", "events/ingest", "events/ingest/ingesttest", "events/posthog", "events/rudderstack", "events/mixpanel", "events/amplitude", "events/braze", "outbox"},
+	"net/http":                       {"proxy", "console", "events/segment", "certs", "certs/acmetest", "demo", "demo/planner", "cmd/refract", "proxy/front", "proxy/origin", "proxy/cache", "events/ingest", "events/ingest/ingesttest", "events/posthog", "events/rudderstack", "events/mixpanel", "events/amplitude", "events/braze", "outbox", "cohorts"},
 	"github.com/quic-go/quic-go":     {"proxy/front"},
 	"github.com/pires/go-proxyproto": {"proxy/front"},
 	"github.com/fsnotify/fsnotify":   {"cmd/refract"},
