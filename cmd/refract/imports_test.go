@@ -30,7 +30,7 @@ const rooms = `
 	rewrite, rewrite/coding, rules, events < proxy;
 	rules < proxy/front;
 	rules, events < proxy/origin;
-	rules, outcomes, store < console;
+	rules, outcomes, store, cohorts < console;
 	demo/planner < demo;
 	console, proxy, proxy/front, proxy/origin, proxy/cache, store, outcomes, events/segment, certs, demo, events/posthog, events/rudderstack, events/mixpanel, events/amplitude, events/braze, simulate, outbox, cohorts < cmd/refract;
 `
@@ -50,7 +50,7 @@ var owners = map[string][]string{
 	"github.com/cockroachdb/pebble":  {"store"},
 	"go.yaml.in/yaml":                {"rules"},
 	"github.com/parquet-go":          {"outbox"},
-	"github.com/cenkalti/backoff":    {"outbox"},
+	"github.com/cenkalti/backoff":    {"outbox", "cohorts"},
 	"github.com/google/uuid":         {"store"},
 	"github.com/caddyserver":         {"certs"},
 	"github.com/mholt/acmez":         {"certs"},
