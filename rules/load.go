@@ -96,6 +96,7 @@ func (d *directory) load() *Set {
 		return s
 	}
 	d.compile(s)
+	d.warnCohorts(s)
 	return s
 }
 

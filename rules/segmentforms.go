@@ -1,7 +1,6 @@
 package rules
 
 import (
-	"regexp"
 	"slices"
 	"strings"
 
@@ -51,12 +50,10 @@ func (c condition) aggregate(head value) segments.Condition {
 	return a
 }
 
-var cohortSyntax = regexp.MustCompile(`^[a-z0-9-]+/[^/\s]+$`)
-
 func (c condition) cohort(head value) segments.Condition {
 	c.only("cohort")
 	name, ok := head.word(events.MaxName)
-	if ok && !cohortSyntax.MatchString(name) {
+	if ok && !CohortName(name) {
 		head.refuse("write who keeps it and its id there: cohort: amplitude/abc123", "%q is not the name of a cohort", name)
 	}
 	return segments.Cohort{Name: name}
