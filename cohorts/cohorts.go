@@ -4,7 +4,10 @@
 // A message is all or nothing: if it can't be taken, the answer says why and
 // nothing is stored; if the answer is the vendor's success, all of it is on
 // disk. What of a message isn't about membership is left alone, whatever it is,
-// and so are members without an id that a visitor could have here.
+// and so are members without an id that a visitor could have here. A whole
+// membership that comes in pages is seen when the last of them has come, and the
+// one before until then. A refusal that a repetition would not change is a 4xx,
+// what may pass is a 503.
 package cohorts
 
 import (

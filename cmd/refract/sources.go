@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/seed14307185/refract/cohorts"
 	"github.com/seed14307185/refract/events/amplitude"
 	"github.com/seed14307185/refract/events/braze"
 	"github.com/seed14307185/refract/events/ingest"
@@ -14,11 +15,18 @@ import (
 	"github.com/seed14307185/refract/rules"
 )
 
-// ingestMounts is where the sources of the site are mounted, each by its name.
-const ingestMounts = "/_refract/ingest/"
+// Where the sources of the site are mounted, and the systems that send cohorts,
+// each by its name.
+const (
+	ingestMounts = "/_refract/ingest/"
+	cohortMounts = "/_refract/cohorts/"
+)
 
 // mount returns the handler of a path below /_refract/, if the set has one.
 func (e *edge) mount(set *rules.Set, path string) http.Handler {
+	if rest, ok := strings.CutPrefix(path, cohortMounts); ok {
+		return e.cohortMount(set, rest)
+	}
 	rest, ok := strings.CutPrefix(path, ingestMounts)
 	name, _, below := strings.Cut(rest, "/")
 	source, known := set.Edge.Sources[name]
@@ -30,6 +38,17 @@ func (e *edge) mount(set *rules.Set, path string) http.Handler {
 		Now: e.now, Append: e.store.Append, Refused: e.meter.refused,
 	}
 	return http.StripPrefix(ingestMounts+name, vendor(name, m))
+}
+
+// cohortMount returns the handler of a path below cohortMounts.
+func (e *edge) cohortMount(set *rules.Set, rest string) http.Handler {
+	name, _, _ := strings.Cut(rest, "/")
+	feed, known := set.Edge.Cohorts.Feeds[name]
+	if !known {
+		return nil
+	}
+	f := cohorts.Feed{CohortFeed: feed, Keeper: e.store, Now: e.now, Refused: e.meter.refused}
+	return http.StripPrefix(cohortMounts+name, cohorts.Handler(name, f))
 }
 
 // vendor returns the handler of a source of that name.

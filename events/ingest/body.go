@@ -23,12 +23,18 @@ func JSON(w http.ResponseWriter, r *http.Request) (Fields, error) {
 	return Decode(raw)
 }
 
-// Body returns the request's body, decompressed if it is gzip. Neither
-// Content-Type nor Content-Encoding is asked: SDKs send gzip without saying so,
-// and JSON as text or as a form.
+// Body returns the request's body, of at most events.MaxBody bytes: see
+// BodyUpTo.
 func Body(w http.ResponseWriter, r *http.Request) ([]byte, error) {
-	tooLong := events.Refuse(events.RefusedSize, "the body is longer than %d bytes", events.MaxBody)
-	raw, err := io.ReadAll(http.MaxBytesReader(w, r.Body, events.MaxBody))
+	return BodyUpTo(w, r, events.MaxBody)
+}
+
+// BodyUpTo returns the request's body of at most so many bytes, decompressed if
+// it is gzip. Neither Content-Type nor Content-Encoding is asked: SDKs send gzip
+// without saying so, and JSON as text or as a form.
+func BodyUpTo(w http.ResponseWriter, r *http.Request, most int64) ([]byte, error) {
+	tooLong := events.Refuse(events.RefusedSize, "the body is longer than %d bytes", most)
+	raw, err := io.ReadAll(http.MaxBytesReader(w, r.Body, most))
 	if over := (*http.MaxBytesError)(nil); errors.As(err, &over) {
 		return nil, tooLong
 	}
@@ -43,11 +49,11 @@ func Body(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	if err != nil {
 		return nil, broken
 	}
-	raw, err = io.ReadAll(io.LimitReader(unzip, events.MaxBody+1))
+	raw, err = io.ReadAll(io.LimitReader(unzip, most+1))
 	if err != nil {
 		return nil, broken
 	}
-	if len(raw) > events.MaxBody {
+	if int64(len(raw)) > most {
 		return nil, tooLong
 	}
 	return raw, nil

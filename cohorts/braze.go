@@ -1,0 +1,106 @@
+package cohorts
+
+import (
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/seed14307185/refract/events"
+	"github.com/seed14307185/refract/events/ingest"
+	"github.com/seed14307185/refract/segments"
+	"github.com/seed14307185/refract/store"
+)
+
+// braze takes the webhook of a campaign or a Canvas: one user a message, whose
+// body is ours to say. Braze doesn't tell when a user leaves a segment, so that
+// a member has an end. It counts 408, 429 and 5xx against this host, and repeats
+// what was answered so.
+type braze struct{ Feed }
+
+// maxTTL bounds how long a member may stay one, in seconds: ten years.
+const maxTTL = 10 * 366 * 24 * 3600
+
+func (h *braze) ServeHTTP(w http.ResponseWriter, r *http.Request) { h.answer(w, h.take(w, r)) }
+
+func (h *braze) take(w http.ResponseWriter, r *http.Request) error {
+	if strings.Trim(r.URL.Path, "/") != "" {
+		return ingest.NoPath()
+	}
+	if !h.allows(r, h.Token) {
+		return ingest.BadKey("token")
+	}
+	raw, err := h.body(w, r)
+	if err != nil {
+		return err
+	}
+	f, err := ingest.Decode(raw)
+	if err != nil {
+		return err
+	}
+	id, err := f.ID("segment")
+	if err != nil {
+		return err
+	}
+	name, err := cohortName("braze", "segment", id)
+	if err != nil {
+		return err
+	}
+	var user string
+	for _, field := range []string{"external_id", "device_id", "braze_id"} {
+		if user, err = f.ID(field); err != nil {
+			return err
+		}
+		if user = strings.TrimSpace(user); user != "" {
+			break
+		}
+	}
+	if user == "" {
+		return events.Refuse(events.RefusedID, "external_id is needed, or device_id or braze_id")
+	}
+	unit := segments.Unit{Who: segments.Visitor, ID: user}
+	switch op, err := f.Text("op"); {
+	case err != nil:
+		return err
+	case op == "remove":
+		return h.change(r.Context(), name, store.Change{Remove: []segments.Unit{unit}})
+	case op != "" && op != "add":
+		return events.Refuse(events.RefusedType, "op must be add or remove")
+	}
+	end, err := h.end(f["ttl_s"])
+	if err != nil {
+		return err
+	}
+	return h.change(r.Context(), name, store.Change{Add: []store.Member{{Unit: unit, Until: end}}})
+}
+
+// end is when a member ceases to be one, zero: when they are removed.
+func (h *braze) end(ttl any) (time.Time, error) {
+	d := h.Expires
+	var seconds float64
+	switch v := ttl.(type) {
+	case nil:
+	case float64:
+		seconds = v
+	case string:
+		if v = strings.TrimSpace(v); v == "" {
+			break
+		}
+		var err error
+		if seconds, err = strconv.ParseFloat(v, 64); err != nil {
+			return time.Time{}, events.Refuse(events.RefusedType, "ttl_s must be a number of seconds")
+		}
+	default:
+		return time.Time{}, events.Refuse(events.RefusedType, "ttl_s must be a number of seconds")
+	}
+	if seconds != 0 {
+		if !(seconds > 0 && seconds <= maxTTL) {
+			return time.Time{}, events.Refuse(events.RefusedType, "ttl_s must be between 1 and %d", maxTTL)
+		}
+		d = time.Duration(seconds * float64(time.Second))
+	}
+	if d == 0 {
+		return time.Time{}, nil
+	}
+	return h.now().Add(d), nil
+}
