@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/url"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -13,6 +14,7 @@ import (
 	"time"
 
 	"github.com/seed14307185/refract/certs"
+	"github.com/seed14307185/refract/cohorts"
 	"github.com/seed14307185/refract/console"
 	"github.com/seed14307185/refract/events"
 	"github.com/seed14307185/refract/outbox"
@@ -40,6 +42,7 @@ type edge struct {
 	certs   *certs.Manager  // nil: without TLS
 	tracing *tracing        // nil: no spans
 	outbox  outbox.Outbox
+	puller  cohorts.Puller
 
 	live    atomic.Pointer[rules.Set] // what requests are served under
 	flights flights
@@ -108,6 +111,7 @@ func newEdge(ctx context.Context, dir string, now func() time.Time, log *slog.Lo
 	e.store = opened
 	e.publishing.Unlock()
 	e.outbox.Store, e.outbox.Log, e.outbox.Now = opened, log, now
+	e.puller.Keeper, e.puller.Log = opened, log
 	e.lookForKillFiles()
 	if err := e.openParts(ctx, set); err != nil {
 		return nil, errors.Join(err, e.shut())
@@ -206,6 +210,7 @@ func (e *edge) use(ctx context.Context, set *rules.Set) error {
 	e.origins.use(carrier)
 	e.pages.Use(set.Edge.PageCache, traitFields(&set.Edge)...)
 	e.outbox.Use(set.Edge.Exposures)
+	e.puller.Use(pulledFrom(set.Edge.Cohorts.Pull))
 	if e.front != nil {
 		e.front.Use(frontSettings(&set.Edge))
 	}
@@ -217,6 +222,17 @@ func (e *edge) use(ctx context.Context, set *rules.Set) error {
 		e.log.Warn("site directory: " + strings.ReplaceAll(w.String(), "\n", " "))
 	}
 	return nil
+}
+
+// pulledFrom is where cohorts are pulled from.
+func pulledFrom(c *rules.CohortPull) cohorts.PostHog {
+	if c == nil {
+		return cohorts.PostHog{}
+	}
+	host, _ := url.Parse(c.Host) // as it was when it was loaded
+	return cohorts.PostHog{
+		Host: host, Project: c.Project, Key: c.Key, Cohorts: c.Cohorts, Every: c.Every, MaxAge: c.MaxAge,
+	}
 }
 
 // traitFields are the fields of responses that say who a visitor is: a page that
@@ -353,6 +369,7 @@ func (e *edge) shut() error {
 	e.close()
 	e.publishing.Unlock()
 	e.background.Wait()
+	e.puller.Close()
 	sending, stop := context.WithTimeout(context.Background(), lettersDeadline)
 	e.outbox.Close(sending)
 	stop()

@@ -51,6 +51,7 @@ var owners = map[string][]string{
 	"go.yaml.in/yaml":                {"rules"},
 	"github.com/parquet-go":          {"outbox"},
 	"github.com/cenkalti/backoff":    {"outbox", "cohorts"},
+	"golang.org/x/time":              {"cohorts"},
 	"github.com/google/uuid":         {"store"},
 	"github.com/caddyserver":         {"certs"},
 	"github.com/mholt/acmez":         {"certs"},
