@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/seed14307185/refract/cohorts"
 	"github.com/seed14307185/refract/rules"
 	"github.com/seed14307185/refract/store"
 )
@@ -50,10 +51,10 @@ type Check struct {
 // Failure is the body of every answer that is not a success.
 type Failure struct {
 	Error    string    `json:"error"`
-	Problems []Problem `json:"problems,omitempty"` // of a site directory that is refused
+	Problems []Problem `json:"problems,omitempty"` // of a site directory or an upload that is refused
 }
 
-// Problem is one thing wrong with a site directory.
+// Problem is one thing wrong with a site directory, or with an upload.
 type Problem struct {
 	File    string `json:"file"`
 	Line    int    `json:"line,omitempty"`
@@ -95,7 +96,7 @@ type Switched struct {
 // LedgerPage is the most entries of the ledger that one answer has.
 const LedgerPage = 1000
 
-// maxBody bounds the body of a request.
+// maxBody bounds the body of a request, but of an upload.
 const maxBody = 64 << 10
 
 // Handler returns the admin listener's handler.
@@ -114,6 +115,9 @@ func (c *Console) Handler() http.Handler {
 	mux.HandleFunc("GET /api/ledger", c.ledger)
 	mux.HandleFunc("GET /api/explain", c.explain)
 	mux.HandleFunc("GET /api/seen", c.seen)
+	mux.HandleFunc("GET /api/cohorts", c.cohorts)
+	mux.HandleFunc("PUT /api/cohorts/{word}/{id}", c.authorise(c.upload)) // of any length
+	mux.HandleFunc("DELETE /api/cohorts/{word}/{id}", c.write(c.drop))
 	mux.HandleFunc("POST /api/reload", c.write(c.reload))
 	mux.HandleFunc("POST /api/off", c.write(c.turn(true)))
 	mux.HandleFunc("POST /api/on", c.write(c.turn(false)))
@@ -149,15 +153,22 @@ func (c *Console) authorised(r *http.Request) bool {
 	return token != "" && subtle.ConstantTimeCompare([]byte(shown), []byte(token)) == 1
 }
 
-// write lets through who may change something.
+// write lets through who may change something, with a body of maxBody at most.
 func (c *Console) write(next http.HandlerFunc) http.HandlerFunc {
+	return c.authorise(func(w http.ResponseWriter, r *http.Request) {
+		r.Body = http.MaxBytesReader(w, r.Body, maxBody)
+		next(w, r)
+	})
+}
+
+// authorise lets through who may change something.
+func (c *Console) authorise(next http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		if c.Token() != "" && !c.authorised(r) {
 			w.Header().Set("WWW-Authenticate", "Bearer")
 			fail(w, http.StatusUnauthorized, errors.New("a token is needed: Authorization: Bearer TOKEN"))
 			return
 		}
-		r.Body = http.MaxBytesReader(w, r.Body, maxBody)
 		next(w, r)
 	}
 }
@@ -265,6 +276,10 @@ func fail(w http.ResponseWriter, status int, err error) {
 		for _, p := range problems {
 			f.Problems = append(f.Problems, Problem(p))
 		}
+	}
+	var bad *cohorts.LineError
+	if errors.As(err, &bad) {
+		f.Problems = append(f.Problems, Problem{File: bad.File, Line: bad.Line, Message: bad.What, Hint: bad.Hint})
 	}
 	_ = json.NewEncoder(w).Encode(f)
 }

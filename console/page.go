@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"sync"
 	"time"
+
+	"github.com/seed14307185/refract/rules"
 )
 
 //go:embed page.html
@@ -15,7 +17,8 @@ var pageHTML string
 // pageTemplate is parsed when it is first shown: commands start without it.
 var pageTemplate = sync.OnceValue(func() *template.Template {
 	return template.Must(template.New("page").Funcs(template.FuncMap{
-		"when": func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 MST") },
+		"when":     func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 MST") },
+		"duration": func(seconds int64) string { return rules.FormatDuration(time.Duration(seconds) * time.Second) },
 		"rate": func(x, n int64) float64 {
 			if n == 0 {
 				return 0
@@ -30,8 +33,9 @@ func (c *Console) page(w http.ResponseWriter, _ *http.Request) {
 	var b bytes.Buffer
 	err := pageTemplate().Execute(&b, struct {
 		Status
-		Now time.Time
-	}{c.status(), c.Now()})
+		Cohorts []Cohort
+		Now     time.Time
+	}{c.status(), Cohorts(c.Loaded(), c.Store.Cohorts(), c.Now()), c.Now()})
 	if err != nil {
 		fail(w, http.StatusInternalServerError, err)
 		return

@@ -18,13 +18,16 @@ import (
 type Entry struct {
 	Seq      uint64    `json:"seq"` // from 1, without gaps
 	At       time.Time `json:"at"`
-	Kind     string    `json:"kind"` // load, rollback, resume, off, on
+	Kind     string    `json:"kind"` // load, rollback, resume, off, on, upload, drop
 	Revision string    `json:"revision,omitempty"`
 	Rule     string    `json:"rule,omitempty"`
 	Version  string    `json:"version,omitempty"`
 	Who      string    `json:"who,omitempty"`
 	Why      string    `json:"why,omitempty"`
 	Stop     *Stop     `json:"stop,omitempty"`
+	// Cohort and its Members are of an upload, or were when it was dropped.
+	Cohort  string `json:"cohort,omitempty"`
+	Members int    `json:"members,omitempty"`
 	// Before is the Hash of the line before; empty in the first.
 	Before string `json:"before,omitempty"`
 }

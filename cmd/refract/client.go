@@ -22,7 +22,13 @@ import (
 	"github.com/seed14307185/refract/rules"
 )
 
-const adminTimeout = 30 * time.Second
+const (
+	adminTimeout = 30 * time.Second
+	// A body that is a file takes what it takes. From its end, or from the head if
+	// that is refused, an answer must come within these.
+	uploadTimeout  = 5 * time.Minute
+	refusalTimeout = 5 * time.Second
+)
 
 // adminClient talks to the admin listener of a running refract.
 type adminClient struct {
@@ -51,7 +57,7 @@ func (c *adminClient) resolve() {
 }
 
 // call asks the admin API and decodes its answer into out, unless that is nil.
-// header is names and values of further headers, in turn.
+// in is the body, as JSON or, if it is a reader, as it is; nil: none. header is names and values of further headers, in turn.
 func (c *adminClient) call(ctx context.Context, method, path string, in, out any, header ...string) error {
 	c.resolve()
 	host, transport := c.address, &http.Transport{}
@@ -64,8 +70,16 @@ func (c *adminClient) call(ctx context.Context, method, path string, in, out any
 	if strings.HasPrefix(host, ":") {
 		host = "127.0.0.1" + host
 	}
-	body := io.Reader(http.NoBody)
-	if in != nil {
+	body, timeout := io.Reader(http.NoBody), adminTimeout
+	switch in := in.(type) {
+	case nil:
+	case io.Reader:
+		body, timeout = in, 0
+		transport.ResponseHeaderTimeout = uploadTimeout
+		// Who is not let in needs not send it.
+		transport.ExpectContinueTimeout = refusalTimeout
+		header = append(header, "Expect", "100-continue")
+	default:
 		b, err := json.Marshal(in)
 		if err != nil {
 			return err
@@ -82,7 +96,7 @@ func (c *adminClient) call(ctx context.Context, method, path string, in, out any
 	for i := 0; i+1 < len(header); i += 2 {
 		req.Header.Set(header[i], header[i+1])
 	}
-	client := &http.Client{Transport: transport, Timeout: adminTimeout}
+	client := &http.Client{Transport: transport, Timeout: timeout}
 	resp, err := client.Do(req)
 	if err != nil {
 		return fmt.Errorf("no refract answers at %s: %w\nhint: is it running? --admin says where else to ask", c.address, errors.Unwrap(err))
@@ -158,11 +172,17 @@ func newResumeCommand() *cobra.Command {
 	return cmd
 }
 
-func (c *adminClient) change(cmd *cobra.Command, rule, what, why string) error {
-	by := console.Change{Why: why}
-	if u, err := user.Current(); err == nil {
-		by.Who = u.Username
+// operator is whose command it is, for the ledger.
+func operator() string {
+	u, err := user.Current()
+	if err != nil {
+		return ""
 	}
+	return u.Username
+}
+
+func (c *adminClient) change(cmd *cobra.Command, rule, what, why string) error {
+	by := console.Change{Who: operator(), Why: why}
 	var r console.RuleStatus
 	if err := c.call(cmd.Context(), http.MethodPost, "/api/rules/"+url.PathEscape(rule)+"/"+what, by, &r); err != nil {
 		return fmt.Errorf("%s %s: %w", what, rule, err)

@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -49,7 +50,7 @@ func newLedgerCommand() *cobra.Command {
 			err = c.ledger(cmd, func(line []byte, e *store.Entry) error {
 				if !e.At.Before(from) {
 					fmt.Fprintf(table, "%d\t%s\t%s\t%s\t%s\t%s\n", e.Seq, stamp(e.At),
-						strings.TrimSpace(e.Kind+" "+e.Rule), e.Revision, oneLine(e.Who), oneLine(e.Why))
+						strings.TrimSpace(e.Kind+" "+cmp.Or(e.Rule, e.Cohort)), e.Revision, oneLine(e.Who), oneLine(e.Why))
 				}
 				head = fmt.Sprintf("the head is %d:%s", e.Seq, store.Hash(line))
 				return nil

@@ -69,6 +69,7 @@ func newRoot(now func() time.Time) *cobra.Command {
 		newStatusCommand(),
 		newReportCommand(),
 		newExplainCommand(),
+		newCohortCommand(),
 		newHealthCommand(),
 		newSurfacesCommand(),
 		newRewriteCommand(),
