@@ -47,9 +47,16 @@ func TestMetrics(t *testing.T) {
 		t.Fatal(err)
 	}
 	editFile(t, filepath.Join(dir, "site/refract.yaml"), func(s string) string {
-		return s + "exposures: [{file: {dir: " + filepath.Join(dir, "exposures") + "}}]\n"
+		return s + "exposures: [{file: {dir: " + filepath.Join(dir, "exposures") + "}}]\n" +
+			"cohorts: {posthog: {host: " + app.URL + ", project: 4711, key: phx_0123456789abcdef, cohorts: [98]}}\n"
 	})
+	for name, text := range map[string]string{"site/segments/listed.yaml": "all: [{cohort: crm/listed}]\n", "ids": "ann\nbob\n"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
 	r := start(t, dir)
+	r.mustCommand("cohort", "load", "crm/listed", filepath.Join(dir, "ids"))
 	r.send("track", map[string]any{"event": "Report Exported", "userId": "ann"})
 	for page := range pages {
 		r.get("/reports?"+page, "ann")
@@ -101,6 +108,9 @@ func TestMetrics(t *testing.T) {
 		`refract_assignment_flips_total{cause="rollout",rule="schedule-report"} 0`,
 		`refract_exposures_dropped_total{reason="queue"} 0`,
 		`refract_ingest_refused_total{reason="json"} 1`,
+		`refract_cohort_members{cohort="crm/listed"} 2`,
+		`refract_cohort_expired{cohort="crm/listed"} 0`,
+		`refract_cohort_pulls_total{cohort="posthog/98",result="replaced"} 0`,
 		`refract_outbox_pending{destination="file"} 2`,
 		`refract_outbox_dropped_total{destination="file",reason="overflow"} 0`,
 	} {

@@ -21,6 +21,7 @@ type standing struct {
 	pages, pageBytes, pageAnswers                      *prometheus.Desc
 	pending, pendingBytes, oldest                      *prometheus.Desc // of the outbox
 	sent, failures, undelivered                        *prometheus.Desc
+	cohortAge, cohortMembers, cohortExpired, pulls     *prometheus.Desc
 }
 
 func (m *meter) newStanding() standing {
@@ -50,6 +51,11 @@ func (m *meter) newStanding() standing {
 		failures:     desc("counter", "outbox_failures_total", "Tries to hand exposures over that failed, and are repeated.", "destination"),
 		undelivered:  desc("counter", "outbox_dropped_total", "Exposures that the destination will never get.", "destination", "reason"),
 
+		cohortAge:     desc("gauge", "cohort_age_seconds", "Time since the cohort's owner last told of it. Of cohorts that segments ask for; absent: never delivered.", "cohort"),
+		cohortMembers: desc("gauge", "cohort_members", "Members of the cohort. Of cohorts that segments ask for.", "cohort"),
+		cohortExpired: desc("gauge", "cohort_expired", "1 if the cohort is true for nobody, being older than its limit or never delivered. Of cohorts that segments ask for.", "cohort"),
+		pulls:         desc("counter", "cohort_pulls_total", "What became of looks at a cohort at PostHog: replaced or unchanged; failure counts requests that failed or were refused.", "cohort", "result"),
+
 		servers:      desc("gauge", "upstream_healthy", "1 if requests are sent to the origin's server.", "server"),
 		connections:  desc("gauge", "open_connections", "Connections of visitors that are open."),
 		pages:        desc("gauge", "page_cache_pages", "Pages of the origin that are kept."),
@@ -75,7 +81,8 @@ func (c standingCollector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{s.info, s.state, s.guardrail, s.blind, s.limit, s.srm, s.exposed, s.flips,
 		s.storeUp, s.events, s.exposures, s.dropped, s.pages, s.pageBytes, s.pageAnswers, s.servers, s.connections, s.certificates,
 		s.off, s.accessLost, s.logLost,
-		s.pending, s.pendingBytes, s.oldest, s.sent, s.failures, s.undelivered} {
+		s.pending, s.pendingBytes, s.oldest, s.sent, s.failures, s.undelivered,
+		s.cohortAge, s.cohortMembers, s.cohortExpired, s.pulls} {
 		ch <- d
 	}
 }
@@ -98,6 +105,7 @@ func (c standingCollector) Collect(ch chan<- prometheus.Metric) {
 	out.count(s.dropped, n.Dropped, "queue")
 
 	c.collectOff(out)
+	c.collectCohorts(out, set)
 	for desc, lost := range map[*prometheus.Desc]func() uint64{s.accessLost: c.m.accessLost, s.logLost: c.m.logLost} {
 		if lost != nil {
 			out.count(desc, lost())
@@ -142,6 +150,27 @@ func (c standingCollector) collectOff(out sink) {
 	on := c.e.switches.list()
 	for _, by := range [...]string{byKillFile, bySignal, byAPI} {
 		out.gauge(c.m.standing.off, truth(slices.ContainsFunc(on, func(s console.Switch) bool { return s.Rule == "" && s.By == by })), by)
+	}
+}
+
+// collectCohorts tells of cohorts that segments ask for: which others there are
+// is for those to say who send them.
+func (c standingCollector) collectCohorts(out sink, set *rules.Set) {
+	s := &c.m.standing
+	for _, cohort := range console.Cohorts(set, c.e.store.Cohorts(), c.e.now()) {
+		if len(cohort.Segments) == 0 {
+			continue
+		}
+		if !cohort.Synced.IsZero() {
+			out.gauge(s.cohortAge, float64(cohort.Age), cohort.Name)
+		}
+		out.gauge(s.cohortMembers, float64(cohort.Members), cohort.Name)
+		out.gauge(s.cohortExpired, truth(cohort.Expired), cohort.Name)
+	}
+	for name, n := range c.e.puller.Counts() {
+		out.count(s.pulls, n.Replaced, name, "replaced")
+		out.count(s.pulls, n.Unchanged, name, "unchanged")
+		out.count(s.pulls, n.Failed, name, "failure")
 	}
 }
 
