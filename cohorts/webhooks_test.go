@@ -523,3 +523,37 @@ func (c *counting) unit(name string, u segments.Unit) {
 		panic(fmt.Sprintf("%q in %q", u, name))
 	}
 }
+
+// BenchmarkDelivery has Mixpanel deliver a million members in a thousand pages,
+// one after the other as it does: the last is answered when all of them are
+// members.
+func BenchmarkDelivery(b *testing.B) {
+	s, err := store.Open(store.Options{Dir: b.TempDir(), Log: slog.New(slog.DiscardHandler), Reserve: 1})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer s.Close()
+	h := Handler("mixpanel", Feed{CohortFeed: rules.CohortFeed{User: "mp", Password: "secret"}, Keeper: s})
+	const pages, perPage = 1000, 1000
+	for n := 0; b.Loop(); n++ {
+		var last time.Duration
+		for page := range pages {
+			ids := make([]string, perPage)
+			for i := range ids {
+				ids[i] = fmt.Sprintf("user-%d", page*perPage+i)
+			}
+			r := httptest.NewRequest("POST", "/", strings.NewReader(mixpanelMessage("members", fmt.Sprint("s", n), page+1, pages, ids...)))
+			r.SetBasicAuth("mp", "secret")
+			w := httptest.NewRecorder()
+			begun := time.Now()
+			if h.ServeHTTP(w, r); w.Code != 200 {
+				b.Fatal(w.Code, w.Body)
+			}
+			last = time.Since(begun)
+		}
+		b.ReportMetric(last.Seconds(), "s-last-page")
+	}
+	if n := s.Cohorts()["mixpanel/4413091"].Members; n != pages*perPage {
+		b.Fatal(n)
+	}
+}
