@@ -2,7 +2,6 @@ package store
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"encoding/binary"
 	"encoding/json"
@@ -12,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -199,9 +199,15 @@ func (s *Store) writeMembers(ctx context.Context, name string, version uint64, m
 
 // sortUnits sorts units as their keys are, and takes out repetitions.
 func sortUnits(list []segments.Unit) []segments.Unit {
-	slices.SortFunc(list, func(a, b segments.Unit) int {
-		return cmp.Or(cmp.Compare(a.Who, b.Who), cmp.Compare(a.ID, b.ID))
-	})
+	order := func(a, b segments.Unit) int {
+		if a.Who != b.Who {
+			return strings.Compare(string(a.Who), string(b.Who))
+		}
+		return strings.Compare(a.ID, b.ID)
+	}
+	if !slices.IsSortedFunc(list, order) { // as a database may have done it
+		slices.SortFunc(list, order)
+	}
 	return slices.Compact(list)
 }
 
