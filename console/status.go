@@ -52,7 +52,11 @@ type RuleStatus struct {
 	Started  time.Time        `json:"started"`
 	Verdict  outcomes.Verdict `json:"verdict"`
 	Summary  string           `json:"summary"`
-	Tally    outcomes.Tally   `json:"tally"`
+	// Discovery says that the metric's change stands also among those of all
+	// rules, at a false discovery rate of 5 %: see outcomes.Discoveries. Of many
+	// rules without any effect, some would show one by themselves.
+	Discovery bool           `json:"discovery"`
+	Tally     outcomes.Tally `json:"tally"`
 	// Treatment and Control are the tally's arms over all epochs: to be looked
 	// at, not to be compared, where there are several epochs.
 	Treatment outcomes.Counts `json:"treatment"`
@@ -79,7 +83,22 @@ func (c *Console) status() Status {
 		rs.State, rs.Cause = switched(r.Name, st.Switches, rs.State, rs.Cause)
 		st.Rules = append(st.Rules, rs)
 	}
+	discover(st.Rules)
 	return st
+}
+
+// discover finds the discoveries among the rules whose metric's change is known.
+func discover(list []RuleStatus) {
+	var known []*RuleStatus
+	var logE []float64
+	for i := range list {
+		if v := &list[i].Verdict; !v.Lift.Collecting && v.Lift.Alpha > 0 && v.SRM.State != outcomes.SRMInvalid {
+			known, logE = append(known, &list[i]), append(logE, v.Lift.LogE)
+		}
+	}
+	for i, is := range outcomes.Discoveries(logE, outcomes.DefaultAlpha) {
+		known[i].Discovery = is
+	}
 }
 
 func ruleStatus(r *rules.Rule, set *rules.Set, s store.Standing, warming []string, now time.Time) RuleStatus {

@@ -159,6 +159,11 @@ func printReport(out io.Writer, r *console.RuleStatus) {
 		fmt.Fprintf(out, "  metric     still collecting\n")
 	} else {
 		fmt.Fprintf(out, "  metric     change %.1f %%, between %.1f %% and %.1f %%, anytime p %.3g\n", 100*v.Lift.Change, 100*v.Lift.Low, 100*v.Lift.High, v.Lift.P)
+		if r.Discovery {
+			fmt.Fprintf(out, "             it stands among the changes of all rules (e-BH, 5 %%)\n")
+		} else {
+			fmt.Fprintf(out, "             among the changes of all rules it may be there by chance (e-BH, 5 %%)\n")
+		}
 	}
 	fmt.Fprintf(out, "  split      %s: ln BF %.3f\n", v.SRM.State, v.SRM.LogBF)
 	if s := r.Receipt; s != nil {
