@@ -69,9 +69,10 @@ func (s *Store) StagePage(ctx context.Context, name string, limit time.Duration,
 	if err != nil {
 		return false, fmt.Errorf("cohort %s: %w", name, err)
 	}
-	err = s.do(ctx, func(w *writer) (err error) { complete, err = w.stagePage(name, &p, body); return err })
-	if err != nil || !complete {
-		return false, err
+	whole := false
+	err = s.do(ctx, func(w *writer) (err error) { whole, err = w.stagePage(name, &p, body); return err })
+	if err != nil || !whole {
+		return false, err // first err: without an answer, whole may still be written
 	}
 	return true, s.deliver(ctx, name, limit, p.Session)
 }
