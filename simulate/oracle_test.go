@@ -36,7 +36,6 @@ func newPerson() *person {
 // oracle replays a history hour by hour.
 type bruteForce struct {
 	list     []segments.Segment
-	heard    map[segments.Who]map[string]bool
 	people   map[segments.Who]map[string]*person
 	into     map[string]string
 	days     map[string]map[string]*simulate.Day // by segment and day
@@ -46,15 +45,12 @@ type bruteForce struct {
 // replay returns, of each segment, what Run must find, and the overlaps.
 func replay(list []segments.Segment, history []*events.Event) ([]simulate.Segment, map[[2]string]int64) {
 	o := &bruteForce{
-		list: list, heard: map[segments.Who]map[string]bool{segments.Visitor: {}, segments.Account: {}},
+		list:   list,
 		people: map[segments.Who]map[string]*person{segments.Visitor: {}, segments.Account: {}}, into: map[string]string{},
 		days: map[string]map[string]*simulate.Day{}, overlaps: map[[2]string]int64{},
 	}
 	for _, s := range list {
 		o.days[s.Name] = map[string]*simulate.Day{}
-		for _, name := range s.Events() {
-			o.heard[s.Who][name] = true
-		}
 	}
 	sorted := slices.Clone(history)
 	slices.SortStableFunc(sorted, func(a, b *events.Event) int { return a.Time.Compare(b.Time) })
@@ -105,16 +101,15 @@ func (o *bruteForce) take(e events.Event) {
 	e.Visitor = id
 	if e.Account != "" {
 		v.join(e.Account, e.Time.UnixMilli())
-		v.known = true
 	} else {
 		e.Account = v.account
 	}
 	v.log = append(v.log, &e)
-	v.known = v.known || o.heard[segments.Visitor][e.Name] || e.Kind == events.Identify && len(e.Traits) > 0
-	if e.Account != "" && (o.heard[segments.Account][e.Name] || e.Kind == events.Group) {
+	v.known = true
+	if e.Account != "" {
 		a := o.person(segments.Account, e.Account)
 		a.log = append(a.log, &e)
-		a.known = a.known || e.Kind == events.Track || len(e.Traits) > 0
+		a.known = true
 	}
 }
 

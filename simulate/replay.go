@@ -119,6 +119,8 @@ func (r *replay) visit(it *item) error {
 	}
 	if (of != nil || it.account != 0) && r.plan.full.Fold(segments.Visitor, &u.state, &r.event) {
 		r.touch(u, of, it.at)
+	} else if !u.known {
+		r.touch(u, nil, it.at)
 	}
 	r.outcome(u, h, it, 0)
 	if r.out == nil || u.state.Account == "" && it.account == 0 {
@@ -127,7 +129,9 @@ func (r *replay) visit(it *item) error {
 	if it.account == 0 {
 		it.account = hash([]byte(u.state.Account))
 	}
-	if r.plan.present || it.kind == group || it.kind == track && (h.by[segments.Account] != nil || len(h.rules) > 0) {
+	// Whatever a visitor does makes their account known, the first time.
+	if u.told != it.account || r.plan.present || it.kind == group || it.kind == track && (h.by[segments.Account] != nil || len(h.rules) > 0) {
+		u.told = it.account
 		sent := *it
 		sent.visitor, sent.other, sent.id = u.id, 0, 0
 		return r.out.put(pileOf(it.account), &sent)
@@ -167,6 +171,8 @@ func (r *replay) account(it *item) error {
 	}
 	if of != nil && r.plan.full.Fold(segments.Account, &u.state, &r.event) {
 		r.touch(u, of, it.at)
+	} else if !u.known {
+		r.touch(u, nil, it.at)
 	}
 	r.outcome(u, h, it, it.visitor)
 	return nil

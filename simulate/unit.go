@@ -11,7 +11,7 @@ type unit struct {
 	id     uint64
 	into   *unit // the unit that this one was merged into, or nil
 	state  segments.State
-	known  bool // it has a decision record: something told of it
+	known  bool // it has a decision record: there was an event of it
 	joined bool // it got memberships from another unit
 	dirty  *part
 	at     int64 // when dirty was folded
@@ -20,6 +20,7 @@ type unit struct {
 	tracks []tracked
 	met    []uint32 // pairs of segments that held at one time
 	waits  []wait
+	told   uint64 // of a visitor: the account that was last told of them
 }
 
 // tracked is a unit's membership in one segment.
