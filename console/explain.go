@@ -28,10 +28,13 @@ type Explanation struct {
 
 // ExplainedSegment is a segment, for the visitor or their account.
 type ExplainedSegment struct {
-	Name       string               `json:"name"`
-	Who        segments.Who         `json:"who"`
-	Holds      bool                 `json:"holds"` // now
-	Warming    bool                 `json:"warming,omitempty"`
+	Name    string       `json:"name"`
+	Who     segments.Who `json:"who"`
+	Holds   bool         `json:"holds"` // now
+	Warming bool         `json:"warming,omitempty"`
+	// Unknown says that it would hold, but that no event or cohort has told of
+	// the unit yet: then it is in no segment.
+	Unknown    bool                 `json:"unknown,omitempty"`
 	Conditions []ExplainedCondition `json:"conditions"`
 }
 
@@ -123,6 +126,11 @@ func (c *Console) explanation(visitor, path string) (*Explanation, error) {
 		es.Holds = record.Holds(seg.Key(), now.UnixMilli())
 		es.Warming = slices.Contains(warming, seg.Name)
 		for _, line := range set.Program.Explain(seg.Name, states[seg.Who], now.UnixMilli()) {
+			if line.Depth == 0 && !es.Holds && !es.Warming {
+				es.Unknown = slices.ContainsFunc(line.Holds, func(v segments.Interval) bool {
+					return v.From <= now.UnixMilli() && now.UnixMilli() < v.Until
+				})
+			}
 			es.Conditions = append(es.Conditions, ExplainedCondition{line.Depth, line.Condition, spans(line.Holds), reasons(line.Because)})
 		}
 		x.Segments = append(x.Segments, es)

@@ -75,6 +75,8 @@ func printExplanation(out io.Writer, x *console.Explanation) {
 			holds = "is warming: it is computed from the log, and true for nobody until then"
 		case s.Holds:
 			holds = "HOLDS"
+		case s.Unknown:
+			holds = "does not hold: nothing is known of this " + string(s.Who) + " yet"
 		}
 		fmt.Fprintf(out, "\nsegment %s (%s) %s\n", s.Name, s.Who, holds)
 		for _, c := range s.Conditions {

@@ -29,8 +29,12 @@ func (r *refract) run(args ...string) (stdout, stderr string) {
 // the events that made them, and check tells which names it never saw.
 func TestExplainAndCheckAskTheServer(t *testing.T) {
 	dir := newSite(t, "../../testdata/sites/loop", newApp(t).URL)
-	r := start(t, dir)
 	site := filepath.Join(dir, "site")
+	never := "describe: Never asked for support\nall: [{did_not: Support Asked}]\n"
+	if err := os.WriteFile(filepath.Join(site, "segments/never-asked.yaml"), []byte(never), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r := start(t, dir)
 	_, warned := r.run("check", site)
 	for _, want := range []string{`trial-admins-without-teammate.yaml: the event "Project Created" was never seen`, `the trait "plan" was never seen`, `exporters.yaml: the event "Report Exported" was never seen`} {
 		if !strings.Contains(warned, want) {
@@ -56,6 +60,9 @@ func TestExplainAndCheckAskTheServer(t *testing.T) {
 		if !strings.Contains(text, want) {
 			t.Errorf("explain does not say %q:\n%s", want, text)
 		}
+	}
+	if text, _ := r.run("explain", "nobody"); !strings.Contains(text, "segment never-asked (visitor) does not hold: nothing is known of this visitor yet\n") {
+		t.Errorf("explain says of a visitor that it doesn't know:\n%s", text)
 	}
 	raw, _ := r.run("explain", "--visitor", "ann", "--json")
 	var x console.Explanation
