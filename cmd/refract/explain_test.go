@@ -61,7 +61,7 @@ func TestExplainAndCheckAskTheServer(t *testing.T) {
 			t.Errorf("explain does not say %q:\n%s", want, text)
 		}
 	}
-	if text, _ := r.run("explain", "nobody"); !strings.Contains(text, "segment never-asked (visitor) does not hold: nothing is known of this visitor yet\n") {
+	if text, _ := r.run("explain", "a-stranger"); !strings.Contains(text, "segment never-asked (visitor) does not hold: nothing is known of this visitor yet\n") {
 		t.Errorf("explain says of a visitor that it doesn't know:\n%s", text)
 	}
 	raw, _ := r.run("explain", "--visitor", "ann", "--json")
