@@ -6,7 +6,6 @@ import (
 
 	"github.com/seed14307185/refract/events"
 	"github.com/seed14307185/refract/events/ingest"
-	"github.com/seed14307185/refract/segments"
 	"github.com/seed14307185/refract/store"
 )
 
@@ -18,6 +17,10 @@ type amplitude struct{ Feed }
 func (h *amplitude) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if !h.allows(r, h.Token) {
 		h.answer(w, ingest.BadKey("token"))
+		return
+	}
+	if err := posted(r); err != nil {
+		h.answer(w, err)
 		return
 	}
 	path := strings.Split(strings.Trim(r.URL.Path, "/"), "/")
@@ -38,42 +41,29 @@ func (h *amplitude) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-func (h *amplitude) message(w http.ResponseWriter, r *http.Request) (ingest.Fields, error) {
-	raw, err := h.body(w, r)
-	if err != nil {
-		return nil, err
-	}
-	return ingest.Decode(raw)
-}
-
 func (h *amplitude) webhook(w http.ResponseWriter, r *http.Request) error {
-	f, err := h.message(w, r)
-	if err != nil {
+	var m struct {
+		Cohort  word    `json:"cohort_id"`
+		Enters  flag    `json:"in_cohort"`
+		Message word    `json:"message_id"`
+		Users   members `json:"users"`
+	}
+	m.Users.names = []string{"user_id", "device_id"}
+	if err := receive(w, r, &m); err != nil {
 		return err
 	}
-	id, err := f.ID("cohort_id")
-	if err != nil {
+	name, err := cohortName("amplitude", "cohort_id", string(m.Cohort))
+	switch {
+	case err != nil:
 		return err
-	}
-	name, err := cohortName("amplitude", "cohort_id", id)
-	if err != nil {
-		return err
-	}
-	enters, known := truth(f["in_cohort"])
-	if !known {
+	case !m.Enters.told:
 		return events.Refuse(events.RefusedType, "in_cohort must be true or false")
+	case !m.Users.told:
+		return events.Refuse(events.RefusedType, "users must be an array")
 	}
-	units, err := members("users", f["users"], segments.Visitor, "user_id", "device_id")
-	if err != nil {
-		return err
-	}
-	message, err := f.Text("message_id")
-	if err != nil {
-		return err
-	}
-	c := store.Change{Message: message, Remove: units}
-	if enters {
-		c = store.Change{Message: message, Add: added(units)}
+	c := store.Change{Message: string(m.Message), Remove: visitors(m.Users.ids)}
+	if m.Enters.is {
+		c = store.Change{Message: c.Message, Add: added(c.Remove)}
 	}
 	return h.change(r.Context(), name, c)
 }
@@ -81,15 +71,13 @@ func (h *amplitude) webhook(w http.ResponseWriter, r *http.Request) error {
 // create returns the id that a list has here: its cohort's id in Amplitude,
 // which its name ends with. Nothing has to be remembered for that.
 func (h *amplitude) create(w http.ResponseWriter, r *http.Request) (string, error) {
-	f, err := h.message(w, r)
-	if err != nil {
+	var m struct {
+		Name string `json:"name"`
+	}
+	if err := receive(w, r, &m); err != nil {
 		return "", err
 	}
-	name, err := f.Text("name")
-	if err != nil {
-		return "", err
-	}
-	id := strings.TrimSpace(name[strings.LastIndexByte(name, ':')+1:])
+	id := strings.TrimSpace(m.Name[strings.LastIndexByte(m.Name, ':')+1:])
 	if _, err := cohortName("amplitude", "name", id); err != nil {
 		return "", events.Refuse(events.RefusedID, `name must end with the cohort's id: "[Amplitude] NAME: ID"`)
 	}
@@ -101,14 +89,19 @@ func (h *amplitude) list(w http.ResponseWriter, r *http.Request, id string, ente
 	if err != nil {
 		return err
 	}
-	f, err := h.message(w, r)
-	if err != nil {
+	var m struct {
+		IDs   members `json:"userIds"`
+		Users members `json:"users"`
+	}
+	names := []string{"user_id", "userId", "id", "device_id", "deviceId"}
+	m.IDs.names, m.Users.names = names, names
+	if err := receive(w, r, &m); err != nil {
 		return err
 	}
-	units, err := members("userIds", f["userIds"], segments.Visitor, "user_id", "userId", "id")
-	if err != nil {
-		return err
+	if !m.IDs.told && !m.Users.told {
+		return events.Refuse(events.RefusedType, "userIds must be an array")
 	}
+	units := visitors(append(m.IDs.ids, m.Users.ids...))
 	if enters {
 		return h.change(r.Context(), name, store.Change{Add: added(units)})
 	}

@@ -30,28 +30,27 @@ func (h *braze) take(w http.ResponseWriter, r *http.Request) error {
 	if !h.allows(r, h.Token) {
 		return ingest.BadKey("token")
 	}
-	raw, err := h.body(w, r)
-	if err != nil {
+	if err := posted(r); err != nil {
 		return err
 	}
-	f, err := ingest.Decode(raw)
-	if err != nil {
+	var m struct {
+		Segment  word `json:"segment"`
+		Op       word `json:"op"`
+		External word `json:"external_id"`
+		Device   word `json:"device_id"`
+		Braze    word `json:"braze_id"`
+		TTL      any  `json:"ttl_s"`
+	}
+	if err := receive(w, r, &m); err != nil {
 		return err
 	}
-	id, err := f.ID("segment")
-	if err != nil {
-		return err
-	}
-	name, err := cohortName("braze", "segment", id)
+	name, err := cohortName("braze", "segment", string(m.Segment))
 	if err != nil {
 		return err
 	}
 	var user string
-	for _, field := range []string{"external_id", "device_id", "braze_id"} {
-		if user, err = f.ID(field); err != nil {
-			return err
-		}
-		if user = strings.TrimSpace(user); user != "" {
+	for _, id := range []word{m.External, m.Device, m.Braze} {
+		if user = strings.TrimSpace(string(id)); user != "" {
 			break
 		}
 	}
@@ -59,15 +58,13 @@ func (h *braze) take(w http.ResponseWriter, r *http.Request) error {
 		return events.Refuse(events.RefusedID, "external_id is needed, or device_id or braze_id")
 	}
 	unit := segments.Unit{Who: segments.Visitor, ID: user}
-	switch op, err := f.Text("op"); {
-	case err != nil:
-		return err
-	case op == "remove":
+	switch {
+	case m.Op == "remove":
 		return h.change(r.Context(), name, store.Change{Remove: []segments.Unit{unit}})
-	case op != "" && op != "add":
+	case m.Op != "" && m.Op != "add":
 		return events.Refuse(events.RefusedType, "op must be add or remove")
 	}
-	end, err := h.end(f["ttl_s"])
+	end, err := h.end(m.TTL)
 	if err != nil {
 		return err
 	}

@@ -2,7 +2,6 @@ package cohorts
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"net/http"
 	"strings"
@@ -71,12 +70,12 @@ func (f *Feed) allows(r *http.Request, token string) bool {
 	return m.Allows(presented...)
 }
 
-// body returns a message, which is posted.
-func (f *Feed) body(w http.ResponseWriter, r *http.Request) ([]byte, error) {
+// posted refuses a message that is not posted.
+func posted(r *http.Request) error {
 	if r.Method != http.MethodPost {
-		return nil, events.Refuse(events.RefusedMethod, "cohorts are sent by POST")
+		return events.Refuse(events.RefusedMethod, "cohorts are sent by POST")
 	}
-	return ingest.BodyUpTo(w, r, maxBody)
+	return nil
 }
 
 // refuse counts a message that isn't taken, and returns what to answer.
@@ -125,33 +124,13 @@ func cohortName(vendor, field, id string) (string, error) {
 	return name, nil
 }
 
-// members reads a list of ids: each a text or a number, or an object that has
-// it in the first of the fields that is there. Who has none that can be used is
-// left out: the rest of the list is right all the same.
-func members(field string, v any, who segments.Who, ids ...string) ([]segments.Unit, error) {
-	list, ok := v.([]any)
-	if !ok {
-		return nil, events.Refuse(events.RefusedType, "%s must be an array", field)
+// visitors returns visitors by their ids.
+func visitors(ids []string) []segments.Unit {
+	units := make([]segments.Unit, len(ids))
+	for i, id := range ids {
+		units[i] = segments.Unit{Who: segments.Visitor, ID: id}
 	}
-	if len(list) > maxInBatch {
-		return nil, events.Refuse(events.RefusedLimit, "%s has more than %d members", field, maxInBatch)
-	}
-	units := make([]segments.Unit, 0, len(list))
-	for _, v := range list {
-		if o, ok := v.(map[string]any); ok {
-			v = nil
-			for _, name := range ids {
-				if id, err := ingest.ID(name, o[name]); err == nil && id != "" {
-					v = id
-					break
-				}
-			}
-		}
-		if id, err := ingest.ID(field, v); err == nil && id != "" {
-			units = append(units, segments.Unit{Who: who, ID: id})
-		}
-	}
-	return units, nil
+	return units
 }
 
 func added(units []segments.Unit) []store.Member {
@@ -160,32 +139,4 @@ func added(units []segments.Unit) []store.Member {
 		list[i].Unit = u
 	}
 	return list
-}
-
-// truth reads what is true or false, as JSON has it or as a template may write
-// it.
-func truth(v any) (is, known bool) {
-	switch v := v.(type) {
-	case bool:
-		return v, true
-	case string:
-		return strings.EqualFold(v, "true"), strings.EqualFold(v, "true") || strings.EqualFold(v, "false")
-	}
-	return false, false
-}
-
-// elements returns the messages of a body that is one or an array of them, each
-// to the byte as it came.
-func elements(raw []byte) ([]json.RawMessage, error) {
-	if text := strings.TrimLeft(string(raw[:min(len(raw), 64)]), " \t\r\n"); !strings.HasPrefix(text, "[") {
-		return []json.RawMessage{raw}, nil
-	}
-	var list []json.RawMessage
-	if err := json.Unmarshal(raw, &list); err != nil {
-		return nil, events.Refuse(events.RefusedJSON, "not one JSON value: %v", err)
-	}
-	if len(list) > maxInBatch {
-		return nil, events.Refuse(events.RefusedLimit, "more than %d messages", maxInBatch)
-	}
-	return list, nil
 }

@@ -6,7 +6,6 @@ import (
 
 	"github.com/seed14307185/refract/events"
 	"github.com/seed14307185/refract/events/ingest"
-	"github.com/seed14307185/refract/segments"
 	"github.com/seed14307185/refract/store"
 )
 
@@ -40,35 +39,30 @@ func (h *mixpanel) take(w http.ResponseWriter, r *http.Request) (action string, 
 	if !h.authorised(r) {
 		return "", ingest.BadKey("user or the password")
 	}
-	raw, err := h.body(w, r)
-	if err != nil {
+	if err := posted(r); err != nil {
 		return "", err
 	}
-	f, err := ingest.Decode(raw)
-	if err != nil {
-		return "", err
+	var m struct {
+		Action     word `json:"action"`
+		Parameters struct {
+			Cohort  word     `json:"mixpanel_cohort_id"`
+			Session word     `json:"mixpanel_session_id"`
+			Page    pageInfo `json:"page_info"`
+			Members members  `json:"members"`
+		} `json:"parameters"`
 	}
-	if action, err = f.Text("action"); err != nil {
-		return "", err
-	}
-	p, err := f.Object("parameters")
+	p := &m.Parameters
+	p.Members.names = []string{"mixpanel_distinct_id"}
+	err = receive(w, r, &m)
+	action = string(m.Action)
 	if err != nil {
 		return action, err
 	}
-	id, err := p.ID("mixpanel_cohort_id")
+	name, err := cohortName("mixpanel", "mixpanel_cohort_id", string(p.Cohort))
 	if err != nil {
 		return action, err
 	}
-	name, err := cohortName("mixpanel", "mixpanel_cohort_id", id)
-	if err != nil {
-		return action, err
-	}
-	var units []segments.Unit
-	if p["members"] != nil {
-		if units, err = members("members", p["members"], segments.Visitor, "mixpanel_distinct_id"); err != nil {
-			return action, err
-		}
-	}
+	units := visitors(p.Members.ids)
 	for i, u := range units { // as events and the cookie have it
 		units[i].ID = strings.TrimPrefix(u.ID, "$device:")
 	}
@@ -78,9 +72,12 @@ func (h *mixpanel) take(w http.ResponseWriter, r *http.Request) (action string, 
 	case "remove_members":
 		return action, h.change(r.Context(), name, store.Change{Remove: units})
 	case "members":
-		page, err := h.page(p, units)
-		if err != nil {
+		page := store.Page{Session: string(p.Session), Members: units}
+		if page.Number, page.Of, err = p.Page.read(); err != nil {
 			return action, err
+		}
+		if page.Session == "" {
+			return action, events.Refuse(events.RefusedID, "mixpanel_session_id is needed")
 		}
 		_, err = h.Keeper.StagePage(r.Context(), name, h.MaxAge, page)
 		return action, err
@@ -88,31 +85,22 @@ func (h *mixpanel) take(w http.ResponseWriter, r *http.Request) (action string, 
 	return action, events.Refuse(events.RefusedType, "action must be members, add_members or remove_members")
 }
 
-// page reads which page of which delivery the members are.
-func (h *mixpanel) page(p ingest.Fields, units []segments.Unit) (store.Page, error) {
-	page := store.Page{Number: 1, Of: 1, Members: units}
-	var err error
-	if page.Session, err = p.ID("mixpanel_session_id"); err != nil {
-		return page, err
-	}
-	info, err := p.Object("page_info")
-	if err != nil {
-		return page, err
-	}
-	for field, to := range map[string]*int{"page_count": &page.Number, "total_pages": &page.Of} {
-		switch n := info[field].(type) {
-		case nil:
-		case float64:
-			if n != float64(int32(n)) {
-				return page, events.Refuse(events.RefusedType, "%s must be a whole number", field)
-			}
-			*to = int(n)
-		default:
-			return page, events.Refuse(events.RefusedType, "%s must be a number", field)
+// pageInfo says which page of which delivery a message is.
+type pageInfo struct {
+	Number *float64 `json:"page_count"`
+	Of     *float64 `json:"total_pages"`
+}
+
+func (p *pageInfo) read() (number, of int, err error) {
+	number, of = 1, 1
+	for to, n := range map[*int]*float64{&number: p.Number, &of: p.Of} {
+		if n == nil {
+			continue
 		}
+		if *n != float64(int32(*n)) {
+			return 0, 0, events.Refuse(events.RefusedType, "page_count and total_pages must be whole numbers")
+		}
+		*to = int(*n)
 	}
-	if page.Session == "" {
-		return page, events.Refuse(events.RefusedID, "mixpanel_session_id is needed")
-	}
-	return page, nil
+	return number, of, nil
 }

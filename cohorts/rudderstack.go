@@ -1,12 +1,12 @@
 package cohorts
 
 import (
+	"bytes"
 	"net/http"
 	"strings"
 
 	"github.com/seed14307185/refract/events"
 	"github.com/seed14307185/refract/events/ingest"
-	"github.com/seed14307185/refract/segments"
 	"github.com/seed14307185/refract/store"
 )
 
@@ -37,27 +37,35 @@ func (h *rudderstack) take(w http.ResponseWriter, r *http.Request) error {
 		w.Header().Set("Allow", "POST, PUT, PATCH, DELETE")
 		return events.Refuse(events.RefusedMethod, "members come by POST, PUT or PATCH, and leave by DELETE")
 	}
-	raw, err := ingest.BodyUpTo(w, r, maxBody)
+	raw, err := payload(w, r)
 	if err != nil {
 		return err
 	}
-	v, err := events.DecodeJSON(raw)
-	if err != nil {
-		return err
-	}
-	if o, ok := v.(map[string]any); ok {
-		v = nil
-		for _, field := range []string{"users", "members", "records"} {
-			if o[field] != nil {
-				v = o[field]
+	names := []string{"user_id", "userId", "external_id", "id", "anonymous_id", "anonymousId"}
+	list := members{names: names}
+	if bytes.HasPrefix(bytes.TrimSpace(raw), []byte("[")) {
+		err = decode(raw, &list)
+	} else {
+		m := struct {
+			Users   members `json:"users"`
+			Members members `json:"members"`
+			Records members `json:"records"`
+		}{list, list, list}
+		err = decode(raw, &m)
+		for _, l := range []members{m.Users, m.Members, m.Records} {
+			if l.told {
+				list = l
 				break
 			}
 		}
 	}
-	units, err := members("users", v, segments.Visitor, "user_id", "userId", "external_id", "id", "anonymous_id", "anonymousId")
 	if err != nil {
 		return err
 	}
+	if !list.told {
+		return events.Refuse(events.RefusedType, "users must be an array")
+	}
+	units := visitors(list.ids)
 	if leave {
 		return h.change(r.Context(), name, store.Change{Remove: units})
 	}

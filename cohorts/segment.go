@@ -5,9 +5,11 @@ import (
 	"crypto/hmac"
 	"crypto/sha1"
 	"encoding/hex"
-	"encoding/json"
 	"net/http"
 	"strings"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/seed14307185/refract/events"
 	"github.com/seed14307185/refract/events/ingest"
@@ -30,7 +32,10 @@ func (h *segment) take(w http.ResponseWriter, r *http.Request) error {
 	if h.Token != "" && !h.allows(r, h.Token) {
 		return ingest.BadKey("token")
 	}
-	raw, err := h.body(w, r)
+	if err := posted(r); err != nil {
+		return err
+	}
+	raw, err := payload(w, r)
 	if err != nil {
 		return err
 	}
@@ -67,86 +72,90 @@ func (h *segment) signed(message []byte, signature string) bool {
 	return err == nil && hmac.Equal(is, mac.Sum(nil))
 }
 
+// message is what of a message can be about an audience.
+type message struct {
+	Type       word           `json:"type"`
+	Event      word           `json:"event"`
+	ID         word           `json:"messageId"`
+	User       word           `json:"userId"`
+	Anonymous  word           `json:"anonymousId"`
+	Group      word           `json:"groupId"`
+	Properties jsontext.Value `json:"properties"`
+	Traits     jsontext.Value `json:"traits"`
+	Context    struct {
+		Group    word `json:"groupId"`
+		Personas struct {
+			Class word `json:"computation_class"`
+			Key   word `json:"computation_key"`
+		} `json:"personas"`
+	} `json:"context"`
+}
+
 // read reads one message: who entered or left which audience, if it says that.
-func (h *segment) read(raw json.RawMessage, m *moves) error {
-	f, err := ingest.Decode(raw)
-	if err != nil {
+func (h *segment) read(raw []byte, all *moves) error {
+	var m message
+	if err := decode(raw, &m); err != nil {
 		return err
 	}
-	context, err := f.Object("context")
-	if err != nil {
+	key, enters, known, err := m.audience()
+	if err != nil || !known {
 		return err
-	}
-	personas, err := context.Object("personas")
-	if err != nil {
-		return err
-	}
-	key, err := personas.Text("computation_key")
-	if err != nil {
-		return err
-	}
-	audience := personas["computation_class"] == nil || personas["computation_class"] == "audience"
-	var enters, known bool
-	switch kind, _ := f.Text("type"); kind {
-	case "track":
-		properties, err := f.Object("properties")
-		if err != nil {
-			return err
-		}
-		said, err := properties.Text("audience_key")
-		if err != nil {
-			return err
-		}
-		key = cmp.Or(said, key)
-		enters, known = f["event"] == "Audience Entered", f["event"] == "Audience Entered" || f["event"] == "Audience Exited"
-	case "identify", "group":
-		traits, err := f.Object("traits")
-		if err != nil {
-			return err
-		}
-		if key != "" {
-			enters, known = truth(traits[key])
-		}
-	}
-	if !known || !audience {
-		return nil
 	}
 	name, err := cohortName("segment", "the audience's key", key)
 	if err != nil {
 		return err
 	}
-	unit, err := segmentUnit(f, context)
-	if err != nil {
-		return err
+	unit := m.unit()
+	if unit.ID == "" {
+		return events.Refuse(events.RefusedID, "userId or anonymousId is needed")
 	}
-	message, err := f.ID("messageId")
-	if err != nil {
-		return err
-	}
-	m.add(name, unit, enters, message)
+	all.add(name, unit, enters, string(m.ID))
 	return nil
 }
 
-// segmentUnit is whom a message is about: a visitor, or in an audience of
-// accounts the account.
-func segmentUnit(f, context ingest.Fields) (segments.Unit, error) {
-	for _, id := range []struct {
-		in    ingest.Fields
-		field string
-		who   segments.Who
-	}{{f, "userId", segments.Visitor}, {f, "anonymousId", segments.Visitor}, {f, "groupId", segments.Account}, {context, "groupId", segments.Account}} {
-		if f["type"] == "group" && id.who == segments.Visitor {
-			continue // a group call says what an account is
-		}
-		s, err := id.in.ID(id.field)
-		if err != nil {
-			return segments.Unit{}, err
-		}
-		if s != "" {
-			return segments.Unit{Who: id.who, ID: s}, nil
-		}
+// audience returns which audience somebody has entered or left; known is false
+// of a message that doesn't say that.
+func (m *message) audience() (key string, enters, known bool, err error) {
+	personas := &m.Context.Personas
+	if personas.Class != "" && personas.Class != "audience" {
+		return "", false, false, nil
 	}
-	return segments.Unit{}, events.Refuse(events.RefusedID, "userId or anonymousId is needed")
+	switch m.Type {
+	case "track":
+		if m.Event != "Audience Entered" && m.Event != "Audience Exited" {
+			return "", false, false, nil
+		}
+		var said struct {
+			Key word `json:"audience_key"`
+		}
+		if m.Properties != nil {
+			err = decode(m.Properties, &said)
+		}
+		return string(cmp.Or(said.Key, personas.Key)), m.Event == "Audience Entered", true, err
+	case "identify", "group":
+		if personas.Key == "" || m.Traits == nil {
+			return "", false, false, nil
+		}
+		var traits map[string]jsontext.Value
+		if err := decode(m.Traits, &traits); err != nil {
+			return "", false, false, err
+		}
+		var is flag
+		if v, ok := traits[string(personas.Key)]; ok && json.Unmarshal(v, &is) != nil {
+			return "", false, false, nil // a trait of another kind
+		}
+		return string(personas.Key), is.is, is.told, nil
+	}
+	return "", false, false, nil
+}
+
+// unit is whom a message is about: a visitor, or in an audience of accounts the
+// account.
+func (m *message) unit() segments.Unit {
+	if id := cmp.Or(m.User, m.Anonymous); id != "" && m.Type != "group" { // which says what an account is
+		return segments.Unit{Who: segments.Visitor, ID: string(id)}
+	}
+	return segments.Unit{Who: segments.Account, ID: string(cmp.Or(m.Group, m.Context.Group))}
 }
 
 // moves are who entered and left which cohorts, as the last of several messages

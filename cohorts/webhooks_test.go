@@ -228,6 +228,10 @@ func TestAmplitudeWebhook(t *testing.T) {
 	post("who leaves", message("b::exit::0", `"false"`, `{"user_id":"ann"}`), 200, `{"success":true}`)
 	post("the first again", message("a::enter::0", "true", `{"user_id":"ann"}`), 200, `{"success":true}`)
 	e.is("after a repetition", cohort, "bob+3600 cid+3600")
+	post("with properties of all kinds", message("d::enter::0", "true", `{"user_id":"dee","user_properties":{"`+strings.Repeat("long", 100)+`":"\u0000\ud83d","n":1e999}}`), 200, `{"success":true}`)
+	e.is("after odd properties", cohort, "bob+3600 cid+3600 dee+3600")
+	post("ids of all kinds", message("e::exit::0", "false", `"dee",7,{"user_id":["ann"]},{"user_id":"`+strings.Repeat("x", 201)+`"},{"user_id":"a\u0000"},[["bob"]],true`), 200, `{"success":true}`)
+	e.is("after odd ids", cohort, "bob+3600 cid+3600")
 	var many []string
 	for i := range 12_000 {
 		many = append(many, fmt.Sprintf(`{"user_id":"u-%d","user_properties":{"plan":"trial"}}`, i))
@@ -269,7 +273,7 @@ func TestAmplitudeLists(t *testing.T) {
 	post("create", "/lists", `{"name":"[Amplitude] Stuck: in setup: 7khm89cz","context":{"integration":{"name":"Amplitude Cohort Sync","version":"1.0.0"}}}`, 200, `"id":"7khm89cz"`)
 	post("add", "/lists/7khm89cz/add", `{"userIds":["ann",7,{"user_id":"bob"},null,"",1.5],"context":{}}`, 200, `true`)
 	e.is("after an add", cohort, "ann bob 7")
-	post("remove", "/lists/7khm89cz/remove", `{"userIds":["ann","cid"]}`, 200, `true`)
+	post("remove", "/lists/7khm89cz/remove", `{"userIds":["ann"],"users":[{"userId":"cid"}]}`, 200, `true`)
 	e.is("after a remove", cohort, "bob 7")
 	post("no name", "/lists", `{}`, 400, `false`)
 	post("a name without an id", "/lists", `{"name":"[Amplitude] x: "}`, 400, `[Amplitude] NAME: ID`)

@@ -38,6 +38,13 @@ func DecodeJSON(body []byte) (any, error) {
 	return v, nil
 }
 
+// Depth is how deep brackets are nested in a body: of what is JSON, how deep
+// arrays and objects are.
+func Depth(body []byte) int {
+	_, deepest := shape(body)
+	return deepest
+}
+
 // shape counts the colons outside strings, and how deep brackets are nested.
 func shape(body []byte) (colons, deepest int) {
 	depth, quoted := 0, false
