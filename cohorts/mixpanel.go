@@ -6,6 +6,7 @@ import (
 
 	"github.com/seed14307185/refract/events"
 	"github.com/seed14307185/refract/events/ingest"
+	"github.com/seed14307185/refract/segments"
 	"github.com/seed14307185/refract/store"
 )
 
@@ -62,9 +63,11 @@ func (h *mixpanel) take(w http.ResponseWriter, r *http.Request) (action string, 
 	if err != nil {
 		return action, err
 	}
-	units := visitors(p.Members.ids)
-	for i, u := range units { // as events and the cookie have it
-		units[i].ID = strings.TrimPrefix(u.ID, "$device:")
+	var units []segments.Unit
+	for _, id := range p.Members.ids { // as events and the cookie have it
+		if id = strings.TrimPrefix(id, "$device:"); id != "" {
+			units = append(units, segments.Unit{Who: segments.Visitor, ID: id})
+		}
 	}
 	switch action {
 	case "add_members":
@@ -75,6 +78,9 @@ func (h *mixpanel) take(w http.ResponseWriter, r *http.Request) (action string, 
 		page := store.Page{Session: string(p.Session), Members: units}
 		if page.Number, page.Of, err = p.Page.read(); err != nil {
 			return action, err
+		}
+		if !p.Members.told {
+			return action, events.Refuse(events.RefusedType, "members must be an array")
 		}
 		if page.Session == "" {
 			return action, events.Refuse(events.RefusedID, "mixpanel_session_id is needed")
@@ -91,6 +97,8 @@ type pageInfo struct {
 	Of     *float64 `json:"total_pages"`
 }
 
+// read returns which page it is, of how many: the only one, where there is
+// nothing to be paged.
 func (p *pageInfo) read() (number, of int, err error) {
 	number, of = 1, 1
 	for to, n := range map[*int]*float64{&number: p.Number, &of: p.Of} {
@@ -101,6 +109,9 @@ func (p *pageInfo) read() (number, of int, err error) {
 			return 0, 0, events.Refuse(events.RefusedType, "page_count and total_pages must be whole numbers")
 		}
 		*to = int(*n)
+	}
+	if of == 0 && number <= 1 {
+		return 1, 1, nil
 	}
 	return number, of, nil
 }

@@ -118,7 +118,7 @@ func basic(user, password string) []string {
 }
 
 func mixpanelMessage(action, session string, page, of int, ids ...string) string {
-	var list []reply
+	list := []reply{}
 	for _, id := range ids {
 		list = append(list, reply{"email": id + "@example.com", "mixpanel_distinct_id": id, "first_name": "", "phone_number": nil})
 	}
@@ -153,6 +153,7 @@ func TestMixpanel(t *testing.T) {
 	post("who left", mixpanelMessage("remove_members", "s2", 1, 1, "cid", "nobody"), 200, `{"action":"remove_members","status":"success"}`)
 	post("nothing changed", mixpanelMessage("add_members", "s3", 1, 1), 200, `"success"`)
 	e.is("after differences", cohort, "dee")
+	post("a device without an id", mixpanelMessage("add_members", "s4", 1, 1, "$device:"), 200, `"success"`)
 
 	failure := `"status":"failure"`
 	for name, c := range map[string]struct {
@@ -167,6 +168,7 @@ func TestMixpanel(t *testing.T) {
 		"page 3 of 2":     {mixpanelMessage("members", "s9", 3, 2, "ann"), 400},
 		"page 1.5":        {`{"action":"members","parameters":{"mixpanel_cohort_id":"1","mixpanel_session_id":"s","page_info":{"page_count":1.5}}}`, 400},
 		"members no list": {`{"action":"members","parameters":{"mixpanel_cohort_id":"1","members":{}}}`, 400},
+		"no members":      {`{"action":"members","parameters":{"mixpanel_cohort_id":"4413091","mixpanel_session_id":"s"}}`, 400},
 		"truncated":       {`{"action":"members","parameters":{"mix`, 400},
 		"no object":       {`[]`, 400},
 		"nothing":         {``, 400},
@@ -185,6 +187,8 @@ func TestMixpanel(t *testing.T) {
 	status, text := e.send("GET", "", "", basic("mp", "secret")...)
 	e.answers("by GET", status, text, failure, 405)
 	e.is("after all that", cohort, "dee")
+	post("an empty cohort, in no pages", mixpanelMessage("members", "s10", 0, 0), 200, `"success"`)
+	e.is("when it is empty", cohort, "")
 	if len(e.refused) < 15 {
 		t.Errorf("counted as refused: %v", e.refused)
 	}
