@@ -14,14 +14,26 @@ import (
 
 // braze takes the webhook of a campaign or a Canvas: one user a message, whose
 // body is ours to say. Braze doesn't tell when a user leaves a segment, so that
-// a member has an end. It counts 408, 429 and 5xx against this host, and repeats
-// what was answered so.
+// a member has an end. It repeats what was answered by 408, 429 or 5xx.
 type braze struct{ Feed }
 
 // maxTTL bounds how long a member may stay one, in seconds: ten years.
 const maxTTL = 10 * 366 * 24 * 3600
 
-func (h *braze) ServeHTTP(w http.ResponseWriter, r *http.Request) { h.answer(w, h.take(w, r)) }
+func (h *braze) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	err := h.take(w, r)
+	if err == nil {
+		h.answer(w, nil)
+		return
+	}
+	a := h.refuse(w, err)
+	if a.Status == http.StatusServiceUnavailable {
+		// Where there are too many of these, Braze halts all that it sends to the
+		// host for a minute; a 500 is none of them, and is repeated too.
+		a.Status = http.StatusInternalServerError
+	}
+	ingest.WriteJSON(w, a.Status, reply{"success": false, "error": a.Text})
+}
 
 func (h *braze) take(w http.ResponseWriter, r *http.Request) error {
 	if strings.Trim(r.URL.Path, "/") != "" {

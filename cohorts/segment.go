@@ -11,7 +11,6 @@ import (
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
-	"github.com/seed14307185/refract/events"
 	"github.com/seed14307185/refract/events/ingest"
 	"github.com/seed14307185/refract/segments"
 	"github.com/seed14307185/refract/store"
@@ -105,11 +104,7 @@ func (h *segment) read(raw []byte, all *moves) error {
 	if err != nil {
 		return err
 	}
-	unit := m.unit()
-	if unit.ID == "" {
-		return events.Refuse(events.RefusedID, "userId or anonymousId is needed")
-	}
-	all.add(name, unit, enters, string(m.ID))
+	all.add(name, m.unit(), enters, string(m.ID))
 	return nil
 }
 
@@ -150,7 +145,7 @@ func (m *message) audience() (key string, enters, known bool, err error) {
 }
 
 // unit is whom a message is about: a visitor, or in an audience of accounts the
-// account.
+// account. Its id is empty if it is about nobody who could be known here.
 func (m *message) unit() segments.Unit {
 	if id := cmp.Or(m.User, m.Anonymous); id != "" && m.Type != "group" { // which says what an account is
 		return segments.Unit{Who: segments.Visitor, ID: string(id)}
@@ -179,12 +174,15 @@ func (m *moves) add(name string, u segments.Unit, enters bool, message string) {
 		m.of[name] = c
 		m.names = append(m.names, name)
 	}
+	c.messages = append(c.messages, message)
+	c.unnamed = c.unnamed || message == ""
+	if u.ID == "" {
+		return
+	}
 	if _, seen := c.enters[u]; !seen {
 		c.units = append(c.units, u)
 	}
 	c.enters[u] = enters
-	c.messages = append(c.messages, message)
-	c.unnamed = c.unnamed || message == ""
 }
 
 func (m *moved) change() store.Change {
