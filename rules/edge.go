@@ -41,6 +41,19 @@ type Edge struct {
 type Source struct {
 	Key     string // what they must present, resolved; never empty
 	Account string // the type of group that is a visitor's account, where the vendor has several; empty: none is
+	// Tee is where every request that the mount takes is sent on to, nil: nowhere.
+	// Its kind and its name are Tee and the vendor's name.
+	Tee     *Destination
+	Consent *Consent // what a browser must say for its requests to be kept; nil: nothing
+}
+
+// Consent is the cookie by which a browser says that its visitor agreed to be
+// followed: one of that value, or with that text in it.
+type Consent struct {
+	Cookie string
+	Value  string // the whole value; empty: Contains is set
+	// Contains is a part of the value, for a cookie that says several things.
+	Contains string
 }
 
 // Identity lists, in order, where a request's ids are read from. By default a

@@ -12,12 +12,16 @@ const (
 	DefaultFileEvery  = time.Hour
 )
 
-// Destination is who is told of first exposures.
+// Tee begins the kind and the name of a destination that is sent a source's
+// requests; the vendor's name follows. No other destination's name has a colon.
+const Tee = "tee:"
+
+// Destination is who is told of first exposures, or sent a source's requests.
 type Destination struct {
 	// Name tells destinations apart, in metrics and on disk: what waits for one
 	// waits for its name. The kind, if the site gives none.
 	Name string
-	Kind string // "segment", "posthog", "mixpanel", "amplitude", "braze", "webhook" or "file"
+	Kind string // "segment", "posthog", "mixpanel", "amplitude", "braze", "webhook", "file", or Tee and a source's name
 	// URL is where the vendor's API begins, without a slash at its end, or the
 	// whole address of a webhook. Empty for files.
 	URL string
@@ -113,13 +117,7 @@ func readDestination(v value) Destination {
 		}
 		d.Name = s
 	}
-	bytes := f.get("max_bytes")
-	if n, ok := parsed(bytes, "a size", "", parseSize); ok {
-		if n < 1<<20 {
-			bytes.refuse("", "max_bytes must be at least 1MiB")
-		}
-		d.MaxBytes = n
-	}
+	set(&d.MaxBytes)(queueBytes(f.get("max_bytes")))
 	switch d.Kind {
 	case "webhook":
 		set(&d.URL)(postAddress(f.need("url", "where exposures are posted to: url: https://service.example.com/exposures")))
@@ -140,6 +138,15 @@ func readDestination(v value) Destination {
 	return d
 }
 
+// queueBytes returns how much may wait for a destination.
+func queueBytes(v value) (int64, bool) {
+	n, ok := parsed(v, "a size", "", parseSize)
+	if ok && n < 1<<20 {
+		v.refuse("", "max_bytes must be at least 1MiB")
+	}
+	return n, ok
+}
+
 // postAddress returns a URL that visitors' ids are sent to.
 func postAddress(v value) (string, bool) {
 	s, ok := webAddress(v, false)
@@ -149,23 +156,34 @@ func postAddress(v value) (string, bool) {
 	return s, ok
 }
 
+// ownHost are the hints for vendors that have an address for each customer.
+var ownHost = map[string]string{
+	"braze":       "the address of your instance's REST API: host: https://rest.iad-01.braze.com",
+	"rudderstack": "the address of your data plane: host: https://dataplane.example.com",
+}
+
+// baseAddress returns a URL that paths are put behind.
+func baseAddress(v value) string {
+	s, _ := postAddress(v)
+	if strings.Contains(s, "?") {
+		v.refuse("", "%s must be a URL without a query", v.name)
+	}
+	return strings.TrimRight(s, "/")
+}
+
 // vendorAddress returns where a vendor's API begins: at host, or in a region,
 // the first if none is named.
 func vendorAddress(f fields, kind string, regions []region) string {
 	host, named := f.get("host"), f.get("region")
 	if regions == nil && !host.present() {
-		f.need("host", "the address of your instance's REST API: host: https://rest.iad-01.braze.com")
+		f.need("host", ownHost[kind])
 		return ""
 	}
 	if host.present() {
 		if named.present() {
 			named.refuse("leave one of them out", "%s has a host and a region", kind)
 		}
-		s, _ := postAddress(host)
-		if strings.Contains(s, "?") {
-			host.refuse("", "host must be a URL without a query")
-		}
-		return strings.TrimRight(s, "/")
+		return baseAddress(host)
 	}
 	names := make([]string, len(regions))
 	for i, r := range regions {

@@ -1,6 +1,9 @@
 package rules
 
 import (
+	"slices"
+	"strings"
+
 	"github.com/seed14307185/refract/events"
 )
 
@@ -29,7 +32,7 @@ func (e *Edge) readSources(v value) {
 		return
 	}
 	for _, vendor := range vendors {
-		keys := []string{vendor.key}
+		keys := []string{vendor.key, "tee", "consent"}
 		if vendor.groups {
 			keys = append(keys, "account")
 		}
@@ -39,16 +42,102 @@ func (e *Edge) readSources(v value) {
 		}
 		var source Source
 		set(&source.Account)(s.get("account").word(events.MaxName))
+		source.Tee, source.Consent = readTee(s.get("tee"), vendor.name), readConsent(s.get("consent"))
 		if key, ok := secret(s.get(vendor.key)); ok {
 			source.Key = key
 			if e.Sources == nil {
 				e.Sources = map[string]Source{}
 			}
 			e.Sources[vendor.name] = source
-		} else if !s.get(vendor.key).present() && s.get("account").present() {
-			s.get("account").refuse("set "+vendor.key+" to env:NAME too", "account says nothing without %s", vendor.key)
+			continue
+		}
+		for _, other := range keys[1:] {
+			if v := s.get(other); !s.get(vendor.key).present() && v.present() {
+				v.refuse("set "+vendor.key+" to env:NAME too", "%s says nothing without %s", other, vendor.key)
+			}
 		}
 	}
+}
+
+// readTee reads where a source's requests are sent on to: true is the vendor's
+// public address, a text another, and a mapping says how much may wait too.
+func readTee(v value, vendor string) *Destination {
+	if !v.present() {
+		return nil
+	}
+	d := &Destination{Name: Tee + vendor, Kind: Tee + vendor, MaxBytes: DefaultQueueBytes}
+	var regions []region
+	for _, r := range receivers {
+		if r.kind == vendor {
+			regions = r.regions
+		}
+	}
+	switch {
+	case v.isMapping():
+		known := []string{"host", "max_bytes"}
+		if regions != nil {
+			known = append(known, "region")
+		}
+		f, ok := v.fields("", known...)
+		if !ok {
+			return nil
+		}
+		set(&d.MaxBytes)(queueBytes(f.get("max_bytes")))
+		d.URL = vendorAddress(f, vendor, regions)
+	case v.node.ShortTag() == "!!bool":
+		yes, _ := v.boolean()
+		switch {
+		case !yes:
+			return nil
+		case regions == nil:
+			v.refuse("write "+strings.Replace(ownHost[vendor], "host:", "tee:", 1), "%s has no address that is everyone's", vendor)
+			return nil
+		}
+		d.URL = regions[0].url
+	case v.node.ShortTag() == "!!str":
+		d.URL = baseAddress(v)
+	default:
+		v.expect("true, an address such as https://events.example.com, or a mapping with host and max_bytes", "")
+	}
+	return d
+}
+
+// readConsent reads the cookie that a visitor's consent is in.
+func readConsent(v value) *Consent {
+	f, ok := v.fields("a mapping with cookie and value", "cookie", "value", "contains")
+	if !ok {
+		return nil
+	}
+	c := &Consent{}
+	cookie := f.need("cookie", "the cookie in which your consent banner keeps the answer: cookie: analytics_consent")
+	if name, ok := cookie.word(200); ok {
+		if !tokenSyntax().MatchString(name) {
+			cookie.refuse("", "%q can't be a cookie's name", name)
+		}
+		c.Cookie = name
+	}
+	value, part := f.get("value"), f.get("contains")
+	switch {
+	case value.present() && part.present():
+		part.refuse("leave one of them out", "consent has a value and a part of it")
+	case part.present():
+		set(&c.Contains)(part.word(1000))
+	default:
+		set(&c.Value)(f.need("value", "what the cookie says where the visitor agreed: value: granted").word(1000))
+	}
+	return c
+}
+
+// Destinations are all that a letter can wait for: those of exposures, and of
+// sources with a tee, in an order of their own.
+func (e *Edge) Destinations() []Destination {
+	list := slices.Clone(e.Exposures)
+	for _, vendor := range vendors {
+		if s := e.Sources[vendor.name]; s.Tee != nil {
+			list = append(list, *s.Tee)
+		}
+	}
+	return list
 }
 
 // tellsAccounts says whether a source can tell which account a visitor has.
