@@ -3,7 +3,6 @@ package store
 import (
 	"context"
 	"encoding/binary"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -12,45 +11,23 @@ import (
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
-	"github.com/google/uuid"
 
+	"github.com/seed14307185/refract/events"
 	"github.com/seed14307185/refract/rules"
-	"github.com/seed14307185/refract/segments"
 )
 
-// The outbox holds letters: what somebody else is to be told. Each destination
-// has a queue of its own, by its name, so that one that is down holds up nobody
-// else. A letter is written in the batch of what it tells of: what is counted
-// is told, and what is told is counted. It is taken only once it is on disk,
-// and leaves the queue when it is settled, so after a crash it may be taken
-// again.
+// The outbox holds letters: what somebody else is to be told, a first exposure
+// or a request that a source took. Each destination has a queue of its own, by
+// its name, so that one that is down holds up nobody else. A letter is written
+// in the batch of what it tells of: what is counted is told, and what is told is
+// counted. It is taken only once it is on disk, and leaves the queue when it is
+// settled, so after a crash it may be taken again.
 
 // Letter is one message that waits for a destination.
 type Letter struct {
 	Seq  uint64    // within its queue: ascending, without gaps, never given twice
 	At   time.Time // when it was written
 	Body []byte
-}
-
-// Exposed is the body of a letter about a first exposure, as JSON.
-type Exposed struct {
-	// ID is the same whenever this unit is exposed in this arm of this version of
-	// the rule: a UUID (RFC 9562, version 5) by which receivers know repetitions.
-	ID      string    `json:"id"`
-	At      time.Time `json:"time"`
-	Rule    string    `json:"rule"`
-	Version string    `json:"version"`
-	Segment string    `json:"segment"`
-	Surface string    `json:"surface"`
-	Arm     rules.Arm `json:"arm"`
-	// Treatment is the probability of treatment when the unit was assigned.
-	Treatment float64 `json:"treatment"`
-	Unit      string  `json:"unit"` // visitor or account
-	UnitID    string  `json:"unit_id"`
-	// User and Anonymous are the visitor's ids: a person's and a browser's. One of
-	// them may be empty, and both where an account's visitor is not known.
-	User      string `json:"user_id,omitempty"`
-	Anonymous string `json:"anonymous_id,omitempty"`
 }
 
 // Backlog is what waits in a queue.
@@ -69,9 +46,6 @@ const (
 	letterHead  = 8  // bytes of the time
 	overflowing = 10 // a queue that is full loses a tenth, so that it isn't full at once again
 )
-
-// exposureSpace is the namespace of exposures' ids. It must never change.
-var exposureSpace = uuid.MustParse("5b1e6c0a-6a7f-5d52-9a37-2f1a8f0c4d11")
 
 // queue is what the writer knows of a queue.
 type queue struct {
@@ -134,7 +108,7 @@ func (w *writer) loadQueues() error {
 // useQueues makes the queues those of the set. What waits in others is dropped.
 func (w *writer) useQueues(set *rules.Set) error {
 	wanted := map[string]bool{}
-	for _, d := range set.Edge.Exposures {
+	for _, d := range set.Edge.Destinations() {
 		wanted[d.Name] = true
 		q := w.queues[d.Name]
 		if q == nil {
@@ -250,41 +224,22 @@ func (m *mail) deliver(changed map[string]*queue) {
 	}
 }
 
-// tell writes a first exposure to every queue.
-func (w *writer) tell(x *rules.Exposure, r *rules.Rule, unit segments.Unit) error {
-	if len(w.queues) == 0 {
+// AppendTo appends events like Append, if there are any, and in the same write
+// posts a letter to a queue: both are on disk when it returns, or neither ever
+// is. Events that are repetitions change nothing about the letter. For a queue
+// that the present set doesn't have, which went away meanwhile, no letter is
+// written.
+func (s *Store) AppendTo(ctx context.Context, queue string, letter []byte, batch []*events.Event) error {
+	return s.append(ctx, batch, func(w *writer) error {
+		q := w.queues[queue]
+		if q == nil {
+			return nil
+		}
+		if err := w.post(q, s.opts.Now(), letter); err != nil {
+			return w.broken(err)
+		}
 		return nil
-	}
-	e := Exposed{
-		ID: exposureID(x, unit), At: x.At.UTC().Truncate(time.Millisecond), Rule: r.Name, Version: r.Version,
-		Segment: r.Segment.Name, Surface: r.Surface.Name, Arm: x.Arm, Treatment: x.Treatment,
-		Unit: string(unit.Who), UnitID: unit.ID, Anonymous: x.Anonymous,
-	}
-	if x.Visitor != "" {
-		visitor, err := w.resolve(x.Visitor)
-		if err != nil {
-			return err
-		}
-		if visitor != x.Anonymous {
-			e.User = visitor
-		}
-	}
-	body, err := json.Marshal(&e)
-	if err != nil {
-		return w.broken(fmt.Errorf("exposure of %s %q: %w", unit.Who, unit.ID, err))
-	}
-	now := w.s.opts.Now()
-	for _, q := range w.queues {
-		if err := w.post(q, now, body); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func exposureID(x *rules.Exposure, unit segments.Unit) string {
-	name := strings.Join([]string{x.Rule, x.Version, string(unit.Who), unit.ID, string(x.Arm)}, "\x00")
-	return uuid.NewSHA1(exposureSpace, []byte(name)).String()
+	})
 }
 
 // Take returns the letters at the front of a queue that are on disk: at most

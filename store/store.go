@@ -48,12 +48,13 @@ const (
 	// what a crash can lose of them.
 	MaxCommitDelay = 20 * time.Millisecond
 
-	queueLen    = 4096 // operations waiting for the writer
-	maxGroup    = 1024 // operations, and about as many events, in one batch
-	syncsAhead  = 2    // batches applied and not yet synced
-	memTable    = 16 << 20
-	tick        = 250 * time.Millisecond
-	retainEvery = time.Minute
+	queueLen      = 4096    // operations waiting for the writer
+	maxGroup      = 1024    // operations, and about as many events, in one batch
+	maxGroupBytes = 8 << 20 // of them and of letters, and one operation more
+	syncsAhead    = 2       // batches applied and not yet synced
+	memTable      = 16 << 20
+	tick          = 250 * time.Millisecond
+	retainEvery   = time.Minute
 )
 
 // ErrLocked is returned by Open while another process has the store open.

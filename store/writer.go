@@ -129,7 +129,7 @@ func (s *Store) commit(first *op) {
 	w := &s.w
 	w.begin()
 	w.run(first)
-	for len(w.g.ops) < maxGroup && w.g.events < maxGroup {
+	for len(w.g.ops) < maxGroup && w.g.events < maxGroup && w.g.batch.Len() < maxGroupBytes {
 		select {
 		case o := <-s.ops:
 			w.run(o)
@@ -352,6 +352,11 @@ func (s *Store) try(change func(*writer) error) bool {
 // change, are on disk. Repetitions are left out. On an error none was
 // appended, but for ErrUnavailable, which may leave it open.
 func (s *Store) Append(ctx context.Context, batch []*events.Event) error {
+	return s.append(ctx, batch, func(*writer) error { return nil })
+}
+
+// append appends events, and does in the same write what is to follow them.
+func (s *Store) append(ctx context.Context, batch []*events.Event, then func(*writer) error) error {
 	err := s.Err()
 	for _, e := range batch {
 		if err == nil && e.Visitor == "" {
@@ -365,7 +370,7 @@ func (s *Store) Append(ctx context.Context, batch []*events.Event) error {
 					return err
 				}
 			}
-			return nil
+			return then(w)
 		})
 	}
 	if err != nil {
