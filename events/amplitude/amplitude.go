@@ -84,7 +84,7 @@ func (h *Handler) take(w http.ResponseWriter, r *http.Request, path string) (n, 
 	if err != nil {
 		return 0, 0, err
 	}
-	return len(items), len(raw), h.Store(r.Context(), batch)
+	return len(items), len(raw), h.Store(r, batch)
 }
 
 func (h *Handler) refuse(w http.ResponseWriter, err error) {

@@ -93,7 +93,7 @@ func (h *Handler) take(w http.ResponseWriter, r *http.Request) (object, error) {
 	if len(batch) > events.MaxBatch {
 		return nil, events.Refuse(events.RefusedLimit, "more than %d messages", events.MaxBatch)
 	}
-	return counts, h.Store(r.Context(), batch)
+	return counts, h.Store(r, batch)
 }
 
 // decode maps an element of an array. Braze knows no id of an event: each

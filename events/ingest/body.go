@@ -31,7 +31,8 @@ func Body(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 
 // BodyUpTo returns the request's body of at most so many bytes, decompressed if
 // it is gzip. Neither Content-Type nor Content-Encoding is asked: SDKs send gzip
-// without saying so, and JSON as text or as a form.
+// without saying so, and JSON as text or as a form. Afterwards the request has its
+// body again, as it was sent.
 func BodyUpTo(w http.ResponseWriter, r *http.Request, most int64) ([]byte, error) {
 	tooLong := events.Refuse(events.RefusedSize, "the body is longer than %d bytes", most)
 	raw, err := io.ReadAll(http.MaxBytesReader(w, r.Body, most))
@@ -41,6 +42,7 @@ func BodyUpTo(w http.ResponseWriter, r *http.Request, most int64) ([]byte, error
 	if err != nil {
 		return nil, events.Refuse(events.RefusedBody, "the body ended early")
 	}
+	r.Body = io.NopCloser(bytes.NewReader(raw))
 	if !bytes.HasPrefix(raw, []byte{0x1f, 0x8b}) {
 		return raw, nil
 	}

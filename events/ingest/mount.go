@@ -42,6 +42,18 @@ type Mount struct {
 	// Append stores the events, all or none, and returns when they are on
 	// disk. It owns the batch from then on. It is never called with no events.
 	Append func(ctx context.Context, batch []*events.Event) error
+	// Tee, if set, is called in place of Append, also with no events: it stores
+	// the letter too, all or none. The letter is the request as it came, to be
+	// sent on to the vendor (see Letter).
+	Tee func(ctx context.Context, letter []byte, batch []*events.Event) error
+	// Client returns the address of who sent a request, for letters. Nil: they
+	// have none.
+	Client func(*http.Request) string
+	// Consent, if set, is what a browser must say for its requests to be kept.
+	Consent *Consent
+	// Withheld, if set, is called once for each request that is not kept for want
+	// of consent, with one of WithheldReasons, before the answer.
+	Withheld func(reason string)
 	// Refused, if set, is called once for each refused request, with one of
 	// events.RefusedReasons, before the answer.
 	Refused func(reason string)
@@ -59,12 +71,29 @@ func (m *Mount) Allows(presented ...string) bool {
 	return ok == 1 && m.Key != ""
 }
 
-// Store appends the events of a request, if there are any.
-func (m *Mount) Store(ctx context.Context, batch []*events.Event) error {
+// Store keeps a request whose events these are, if there are any. It is called
+// for each request that is taken, once nothing can be wrong with it but that it
+// can't be stored; its body, if it has one, was read by Body. A browser's
+// request without the consent that is asked for is answered like any other, and
+// nothing of it is kept.
+func (m *Mount) Store(r *http.Request, batch []*events.Event) error {
+	if why := m.withheld(r); why != "" {
+		if m.Withheld != nil {
+			m.Withheld(why)
+		}
+		return nil
+	}
+	if m.Tee != nil {
+		letter, err := m.letter(r)
+		if err != nil {
+			return err
+		}
+		return m.Tee(r.Context(), letter, batch)
+	}
 	if len(batch) == 0 {
 		return nil
 	}
-	return m.Append(ctx, batch)
+	return m.Append(r.Context(), batch)
 }
 
 // Clock reads the clock for one request.

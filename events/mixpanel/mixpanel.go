@@ -97,7 +97,7 @@ func (h *Handler) take(w http.ResponseWriter, r *http.Request, path string) (n i
 	if err != nil {
 		return 0, err
 	}
-	return len(items), h.Store(r.Context(), batch)
+	return len(items), h.Store(r, batch)
 }
 
 // list reads a body that is one message or an array of them.

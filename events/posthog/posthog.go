@@ -86,7 +86,7 @@ func (h *Handler) take(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return h.Store(r.Context(), batch)
+	return h.Store(r, batch)
 }
 
 // takeV1 stores the events of the newer endpoint, whose answer has a result for
@@ -117,7 +117,7 @@ func (h *Handler) takeV1(w http.ResponseWriter, r *http.Request) (object, error)
 			results[id] = object{"result": "ok"}
 		}
 	}
-	return results, h.Store(r.Context(), batch)
+	return results, h.Store(r, batch)
 }
 
 // flags answers a question for feature flags.

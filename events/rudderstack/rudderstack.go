@@ -68,7 +68,7 @@ func (h *Handler) take(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return h.Store(r.Context(), batch)
+	return h.Store(r, batch)
 }
 
 // callOf says what a path calls. The one-letter paths are Segment's alone.

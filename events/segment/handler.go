@@ -78,7 +78,7 @@ func (h *Handler) take(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return h.Store(r.Context(), batch)
+	return h.Store(r, batch)
 }
 
 // settingsOf returns the write key of GET /v1/projects/KEY/settings.

@@ -41,13 +41,19 @@ type Edge struct {
 	mu      sync.Mutex // guards what follows
 	batches [][]*events.Event
 	refused []string
+	letters [][]byte
 }
 
 // New mounts a vendor's handler at /mount. Its account is the group type
 // "company".
 func New(handler func(ingest.Mount) http.Handler) *Edge {
 	e := &Edge{}
-	e.handler = http.StripPrefix("/mount", handler(ingest.Mount{
+	e.handler = http.StripPrefix("/mount", handler(e.mount()))
+	return e
+}
+
+func (e *Edge) mount() ingest.Mount {
+	return ingest.Mount{
 		Key: Key, Account: "company", Late: Late, Now: func() time.Time { return Now },
 		Append: func(_ context.Context, batch []*events.Event) error {
 			e.mu.Lock()
@@ -62,8 +68,7 @@ func New(handler func(ingest.Mount) http.Handler) *Edge {
 			defer e.mu.Unlock()
 			e.refused = append(e.refused, reason)
 		},
-	}))
-	return e
+	}
 }
 
 func (e *Edge) ServeHTTP(w http.ResponseWriter, r *http.Request) { e.handler.ServeHTTP(w, r) }
