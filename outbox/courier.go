@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"strings"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
@@ -21,6 +22,8 @@ const (
 	longestAsked = time.Hour
 	// look is how often a queue that is not due is looked at.
 	look = 10 * time.Second
+	// complain is how often the log is told that letters are dropped.
+	complain = 10 * time.Minute
 )
 
 // sender hands letters over to one destination.
@@ -38,8 +41,10 @@ type sender interface {
 type result struct {
 	done    int // how many, from the first on, are done with: sent or dropped
 	dropped map[Reason]int
-	// err is why nothing is done. It is tried again: with half as many letters
-	// at once if fewer, else after a pause, of that length at least.
+	said    string // by the destination, of the last that was dropped; empty: not known
+	// err is why the next is not done with. It is tried again: with half as many
+	// letters at once if fewer, else after a pause, of that length at least, from
+	// the front of the queue.
 	err   error
 	fewer bool
 	pause time.Duration
@@ -58,6 +63,7 @@ type courier struct {
 	abort    context.CancelFunc
 	done     chan struct{}
 	failing  bool
+	told     time.Time // when the log was told of dropped letters
 	interval backoff.ExponentialBackOff
 }
 
@@ -68,9 +74,12 @@ func (o *Outbox) newCourier(d rules.Destination) *courier {
 	c.interval.Reset()
 	c.sending, c.abort = context.WithCancel(context.Background())
 	c.trying, c.stop = context.WithCancel(c.sending)
-	if d.Kind == "file" {
+	switch {
+	case d.Kind == "file":
 		c.sender = &files{dir: d.Dir, format: d.Format, every: d.Every, most: d.MaxBytes}
-	} else {
+	case strings.HasPrefix(d.Kind, rules.Tee):
+		c.sender = newTee(o, d)
+	default:
 		c.sender = newPoster(o, d)
 	}
 	return c
@@ -117,18 +126,22 @@ func (c *courier) take() ([]store.Letter, error) {
 	return c.o.Store.Take(c.trying, c.to.Name, most, bytes)
 }
 
-// deliver hands letters over until all are done with or the courier is stopped.
+// deliver hands letters over until all are done with, the courier is stopped, or
+// it has waited: what is at the front of the queue then may be something else.
 func (c *courier) deliver(letters []store.Letter) {
 	most := len(letters)
 	for len(letters) > 0 && c.trying.Err() == nil {
 		r := c.sender.send(c.sending, letters[:min(most, len(letters))])
-		switch {
-		case r.err == nil:
+		if r.done > 0 {
 			if err := c.o.Store.Settle(context.WithoutCancel(c.sending), c.to.Name, letters[:r.done]); err != nil {
 				return // the store has failed: what was sent is sent again at the next start
 			}
 			c.count(r)
-			letters, most = letters[r.done:], 2*most
+			letters = letters[r.done:]
+		}
+		switch {
+		case r.err == nil:
+			most *= 2
 		case c.sending.Err() != nil:
 			return
 		case r.fewer:
@@ -137,12 +150,11 @@ func (c *courier) deliver(letters []store.Letter) {
 			c.counts.failed.Add(1)
 			if !c.failing {
 				c.failing = true
-				c.o.Log.Warn("a destination does not take exposures: they wait and are tried again",
+				c.o.Log.Warn("a destination does not take what it is sent: it waits and is tried again",
 					slog.String("destination", c.to.Name), slog.String("error", r.err.Error()))
 			}
-			if !c.wait(max(c.interval.NextBackOff(), min(r.pause, longestAsked))) {
-				return
-			}
+			c.wait(max(c.interval.NextBackOff(), min(r.pause, longestAsked)))
+			return
 		}
 	}
 }
@@ -155,13 +167,18 @@ func (c *courier) count(r result) {
 		sent -= r.dropped[why]
 	}
 	c.counts.sent.Add(uint64(sent))
+	if now := c.o.Now(); r.said != "" && now.Sub(c.told) >= complain {
+		c.told = now
+		c.o.Log.Warn("a destination refuses what it is sent: it is dropped, and refract_outbox_dropped_total counts it",
+			slog.String("destination", c.to.Name), slog.String("answer", r.said))
+	}
 	if sent == 0 {
 		return
 	}
 	c.interval.Reset()
-	if c.failing {
+	if c.failing && r.err == nil {
 		c.failing = false
-		c.o.Log.Info("a destination takes exposures again", slog.String("destination", c.to.Name))
+		c.o.Log.Info("a destination takes what it is sent again", slog.String("destination", c.to.Name))
 	}
 }
 

@@ -1,5 +1,6 @@
 // Package outbox tells other systems of first exposures: analytics vendors, a
-// webhook, files for a warehouse.
+// webhook, files for a warehouse. And it sends on to the vendors what their SDKs
+// sent to a source (see tee).
 //
 // What is to be told waits on disk, in the store's queues (see package store).
 // Here is one goroutine for each destination, which hands its queue over in

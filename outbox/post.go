@@ -54,10 +54,11 @@ type verdict struct {
 	// that were not; of one that was not, those that it failed for.
 	bad []int
 	why Reason // of bad; Refused if it is empty
-	// Where it is to be tried again: what is for the log, and the shortest pause,
-	// where the answer asks for none.
+	// Where it is to be tried again: what is for the log, the shortest pause, where
+	// the answer asks for none, and whether it takes a person to mend something.
 	text  string
 	pause time.Duration
+	mend  bool
 }
 
 type verdictKind int
@@ -78,9 +79,9 @@ func byStatus(a *answer) verdict {
 	case s == http.StatusRequestEntityTooLarge:
 		return verdict{kind: tooLarge}
 	case s == http.StatusUnauthorized, s == http.StatusForbidden, s == http.StatusPaymentRequired, s == http.StatusProxyAuthRequired:
-		return verdict{kind: later, text: a.text() + "; hint: is the key right, and may it write?"}
+		return verdict{kind: later, mend: true, text: a.text() + "; hint: is the key right, and may it write?"}
 	case s < 400, s == http.StatusNotFound, s == http.StatusMethodNotAllowed, s == http.StatusGone:
-		return verdict{kind: later, text: a.text() + "; hint: is the address right?"}
+		return verdict{kind: later, mend: true, text: a.text() + "; hint: is the address right?"}
 	case s == http.StatusRequestTimeout, s == http.StatusTooEarly, s == http.StatusTooManyRequests, s >= 500:
 		return verdict{kind: later, text: a.text()}
 	}
@@ -124,12 +125,16 @@ func newTransport() *http.Transport {
 	}
 }
 
-func newPoster(o *Outbox, d rules.Destination) *poster {
-	p := &poster{now: o.Now, client: http.Client{
+func newClient(o *Outbox) http.Client {
+	return http.Client{
 		Transport: o.Transport,
 		// What is sent, and the key with it, is for nobody else.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}}
+	}
+}
+
+func newPoster(o *Outbox, d rules.Destination) *poster {
+	p := &poster{now: o.Now, client: newClient(o)}
 	switch d.Kind {
 	case "segment":
 		p.vendor = &segment{d.URL, d.Key}
@@ -242,14 +247,19 @@ func without(events []json.RawMessage, bad []int) []json.RawMessage {
 
 // post makes one request.
 func (p *poster) post(ctx context.Context, events []json.RawMessage) (*answer, error) {
-	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
-	defer cancel()
 	req, err := p.vendor.request(events, p.now())
 	if err != nil {
 		return nil, err
 	}
 	req.Header.Set("User-Agent", library)
-	resp, err := p.client.Do(req.WithContext(ctx))
+	return exchange(ctx, &p.client, req)
+}
+
+// exchange sends a request and returns the answer, within answerTimeout.
+func exchange(ctx context.Context, client *http.Client, req *http.Request) (*answer, error) {
+	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
+	defer cancel()
+	resp, err := client.Do(req.WithContext(ctx))
 	if err != nil {
 		// Without the address: a proxy's, or a vendor's, may have a key in it.
 		var failed *url.Error

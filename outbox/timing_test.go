@@ -1,6 +1,7 @@
 package outbox
 
 import (
+	"bytes"
 	"context"
 	"io"
 	"log/slog"
@@ -49,6 +50,11 @@ func (l *pipes) dial(ctx context.Context, _, _ string) (net.Conn, error) {
 // request since the beginning.
 func timed(t *testing.T, p *pile, answer http.HandlerFunc) (o *Outbox, tries func() []time.Duration) {
 	t.Helper()
+	return timedTo(t, rules.Destination{Kind: "webhook"}, p, answer)
+}
+
+func timedTo(t *testing.T, d rules.Destination, p *pile, answer http.HandlerFunc) (o *Outbox, tries func() []time.Duration) {
+	t.Helper()
 	l := &pipes{conns: make(chan net.Conn), gone: make(chan struct{})}
 	var mu sync.Mutex
 	var at []time.Duration
@@ -57,13 +63,15 @@ func timed(t *testing.T, p *pile, answer http.HandlerFunc) (o *Outbox, tries fun
 		mu.Lock()
 		at = append(at, time.Since(began))
 		mu.Unlock()
-		_, _ = io.Copy(io.Discard, r.Body)
+		body, _ := io.ReadAll(r.Body)
+		r.Body = io.NopCloser(bytes.NewReader(body))
 		answer(w, r)
 	})}
 	go func() { _ = server.Serve(l) }()
 	transport := &http.Transport{DialContext: l.dial}
 	o = &Outbox{Store: p, Log: slog.New(slog.DiscardHandler), Transport: transport}
-	o.Use([]rules.Destination{{Name: "it", Kind: "webhook", URL: "http://destination", MaxBytes: 1 << 20}})
+	d.Name, d.URL, d.MaxBytes = "it", "http://destination", 1<<20
+	o.Use([]rules.Destination{d})
 	t.Cleanup(func() {
 		o.Close(context.Background())
 		transport.CloseIdleConnections()

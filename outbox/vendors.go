@@ -216,7 +216,7 @@ func (p *amplitude) judge(a *answer, _ int) verdict {
 		return v
 	}
 	if lower := strings.ToLower(body.Error); strings.Contains(lower, "api key") || strings.Contains(lower, "api_key") {
-		return verdict{kind: later, text: a.text() + "; hint: is the key right?"}
+		return verdict{kind: later, mend: true, text: a.text() + "; hint: is the key right?"}
 	}
 	for _, fields := range []map[string][]int{body.Invalid, body.Missing, body.Short} {
 		for _, list := range fields {
