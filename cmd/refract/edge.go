@@ -209,7 +209,7 @@ func (e *edge) use(ctx context.Context, set *rules.Set) error {
 	}
 	e.origins.use(carrier)
 	e.pages.Use(set.Edge.PageCache, traitFields(&set.Edge)...)
-	e.outbox.Use(set.Edge.Exposures)
+	e.outbox.Use(set.Edge.Destinations())
 	e.puller.Use(pulledFrom(set.Edge.Cohorts.Pull))
 	if e.front != nil {
 		e.front.Use(frontSettings(&set.Edge))

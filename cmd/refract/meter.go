@@ -12,6 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/seed14307185/refract/certs"
+	"github.com/seed14307185/refract/events/ingest"
 	"github.com/seed14307185/refract/proxy"
 	"github.com/seed14307185/refract/proxy/front"
 	"github.com/seed14307185/refract/rewrite"
@@ -38,12 +39,13 @@ type meter struct {
 	trips       *prometheus.CounterVec
 	rollback    *prometheus.GaugeVec
 
-	unserved   *prometheus.CounterVec
-	issuances  *prometheus.CounterVec
-	refusals   *prometheus.CounterVec
-	reloads    *prometheus.CounterVec
-	reloadOK   prometheus.Gauge
-	reloadedAt prometheus.Gauge
+	unserved     *prometheus.CounterVec
+	issuances    *prometheus.CounterVec
+	refusals     *prometheus.CounterVec
+	withholdings *prometheus.CounterVec
+	reloads      *prometheus.CounterVec
+	reloadOK     prometheus.Gauge
+	reloadedAt   prometheus.Gauge
 
 	standing standing
 
@@ -125,11 +127,15 @@ func newMeter() *meter {
 	m.unserved = m.counters("unserved_total", "Connections and requests of visitors that were refused or given up before the proxy had them.", "reason")
 	m.issuances = m.counters("tls_issuances_total", "Certificates asked of the CA: success or failure.", "result")
 	m.refusals = m.counters("ingest_refused_total", "Ingest requests refused.", "reason")
+	m.withholdings = m.counters("ingest_withheld_total", "Ingest requests of browsers answered with success and not kept, for want of consent: no cookie that says so, or Sec-GPC.", "reason")
 	m.standing = m.newStanding()
 
 	// Those whose values are few exist from the start: a rate needs a first value.
 	for _, why := range proxy.Reasons {
 		m.passthrough.WithLabelValues(string(why))
+	}
+	for _, why := range ingest.WithheldReasons {
+		m.withholdings.WithLabelValues(why)
 	}
 	for _, why := range front.Reasons {
 		m.unserved.WithLabelValues(string(why))
@@ -205,6 +211,8 @@ func (m *meter) issued(e certs.Event) {
 }
 
 func (m *meter) refused(reason string) { m.refusals.WithLabelValues(reason).Inc() }
+
+func (m *meter) withheld(reason string) { m.withholdings.WithLabelValues(reason).Inc() }
 
 func (m *meter) reloaded(err error, at time.Time) {
 	if err != nil {

@@ -1,10 +1,12 @@
 package main
 
 import (
+	"context"
 	"net/http"
 	"strings"
 
 	"github.com/seed14307185/refract/cohorts"
+	"github.com/seed14307185/refract/events"
 	"github.com/seed14307185/refract/events/amplitude"
 	"github.com/seed14307185/refract/events/braze"
 	"github.com/seed14307185/refract/events/ingest"
@@ -36,6 +38,16 @@ func (e *edge) mount(set *rules.Set, path string) http.Handler {
 	m := ingest.Mount{
 		Key: source.Key, Account: source.Account, Late: set.Edge.Late,
 		Now: e.now, Append: e.store.Append, Refused: e.meter.refused,
+		Consent: (*ingest.Consent)(source.Consent), Withheld: e.meter.withheld,
+	}
+	if to := source.Tee; to != nil {
+		m.Tee = func(ctx context.Context, letter []byte, batch []*events.Event) error {
+			return e.store.AppendTo(ctx, to.Name, letter, batch)
+		}
+		m.Client = func(r *http.Request) string {
+			_, client := addresses(r, set.Edge.TrustedProxies)
+			return client
+		}
 	}
 	return http.StripPrefix(ingestMounts+name, vendor(name, m))
 }

@@ -44,12 +44,12 @@ func (m *meter) newStanding() standing {
 		exposures: desc("counter", "exposures_total", "First exposures enrolled."),
 		dropped:   desc("counter", "exposures_dropped_total", "Exposures and observed events dropped: the queue was full.", "reason"),
 
-		pending:      desc("gauge", "outbox_pending", "Exposures that wait for the destination.", "destination"),
-		pendingBytes: desc("gauge", "outbox_pending_bytes", "Bytes of the exposures that wait for the destination.", "destination"),
+		pending:      desc("gauge", "outbox_pending", "What waits for the destination: exposures, or for tee:SOURCE requests.", "destination"),
+		pendingBytes: desc("gauge", "outbox_pending_bytes", "Bytes of what waits for the destination.", "destination"),
 		oldest:       desc("gauge", "outbox_oldest_age_seconds", "How long the oldest of them has waited; 0: none waits.", "destination"),
-		sent:         desc("counter", "outbox_sent_total", "Exposures that the destination took.", "destination"),
-		failures:     desc("counter", "outbox_failures_total", "Tries to hand exposures over that failed, and are repeated.", "destination"),
-		undelivered:  desc("counter", "outbox_dropped_total", "Exposures that the destination will never get.", "destination", "reason"),
+		sent:         desc("counter", "outbox_sent_total", "Exposures, or requests, that the destination took.", "destination"),
+		failures:     desc("counter", "outbox_failures_total", "Tries to hand something over that failed, and are repeated.", "destination"),
+		undelivered:  desc("counter", "outbox_dropped_total", "Exposures, or requests, that the destination will never get.", "destination", "reason"),
 
 		cohortAge:     desc("gauge", "cohort_age_seconds", "Time since the cohort's owner last told of it. Of cohorts that segments ask for; absent: never delivered.", "cohort"),
 		cohortMembers: desc("gauge", "cohort_members", "Members of the cohort. Of cohorts that segments ask for.", "cohort"),
