@@ -146,6 +146,16 @@ func TestBrowserSDKs(t *testing.T) {
 		}
 		t.Logf("%s: %v", vendor, time.Since(began).Round(time.Millisecond))
 	}
+	for _, vendor := range browserVendors {
+		eventually(t, vendor+" to be sent what its SDK said", func() bool {
+			return slices.ContainsFunc(c.vendors.all(), func(r sentOn) bool { return strings.HasPrefix(r.target, "/"+vendor+"/") })
+		})
+	}
+	for _, r := range c.vendors.all() {
+		if r.header.Get("Cookie") != "" || r.header.Get("X-Forwarded-For") != "127.0.0.1" {
+			t.Errorf("%s is sent on with %v", r.target, r.header)
+		}
+	}
 	log := c.logged()
 	for _, vendor := range browserVendors {
 		if vendor != "braze" {

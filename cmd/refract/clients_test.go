@@ -22,15 +22,15 @@ import (
 // has put them there.
 const clientsDir = "testdata/clients"
 
-// clientsSite is the site of the loop with every source in it, and visitors
-// known by the cookies of every SDK.
+// clientsSite is the site of the loop with every source in it, sent on to VENDORS,
+// and visitors known by the cookies of every SDK.
 const clientsSite = `sources:
-  segment: {write_key: key-segment}
-  rudderstack: {write_key: key-rudderstack}
-  posthog: {api_key: phc_0123456789abcdef, account: company}
-  mixpanel: {token: key-mixpanel, account: company}
-  amplitude: {api_key: key-amplitude-0123456789, account: company}
-  braze: {api_key: key-braze}
+  segment: {write_key: key-segment, tee: VENDORS/segment}
+  rudderstack: {write_key: key-rudderstack, tee: VENDORS/rudderstack}
+  posthog: {api_key: phc_0123456789abcdef, account: company, tee: VENDORS/posthog}
+  mixpanel: {token: key-mixpanel, account: company, tee: VENDORS/mixpanel}
+  amplitude: {api_key: key-amplitude-0123456789, account: company, tee: VENDORS/amplitude}
+  braze: {api_key: key-braze, tee: VENDORS/braze}
 identity:
   visitor: [segment, rudderstack, posthog, mixpanel, amplitude, braze]
 `
@@ -43,7 +43,8 @@ var clientKeys = map[string]string{
 // clients is an edge that SDKs send to.
 type clients struct {
 	*refract
-	set *rules.Set
+	set     *rules.Set
+	vendors *listener // to which all is sent on
 }
 
 // startClients skips the test where the client libraries are not installed.
@@ -52,6 +53,7 @@ func startClients(t *testing.T, origin string) *clients {
 	if _, err := os.Stat(filepath.Join(clientsDir, "node_modules")); errors.Is(err, os.ErrNotExist) {
 		lacking(t, "the client libraries are not installed: what real SDKs send is not tested (scripts/install-test-apps)")
 	}
+	vendors := record(t, nil)
 	dir := newSite(t, "../../testdata/sites/loop", origin)
 	editFile(t, filepath.Join(dir, "site", "refract.yaml"), func(s string) string {
 		var kept strings.Builder
@@ -65,13 +67,13 @@ func startClients(t *testing.T, origin string) *clients {
 				kept.WriteString(line)
 			}
 		}
-		return kept.String() + clientsSite
+		return kept.String() + strings.ReplaceAll(clientsSite, "VENDORS", vendors.URL)
 	})
 	set, err := rules.Load(filepath.Join(dir, "site"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &clients{start(t, dir), set}
+	return &clients{start(t, dir), set, vendors}
 }
 
 // user returns an id, of a user of the vendor's, for whom the reports page is
@@ -200,6 +202,13 @@ func TestServerSDKs(t *testing.T) {
 		}
 	}
 	refused, other := c.refusals()
+	if got := c.vendors.all(); len(got) > 0 {
+		t.Errorf("%d requests with a wrong key are sent on", len(got))
+	}
+	through := between(t, c.edge)
+	for vendor := range mounts {
+		mounts[vendor] = through.URL + ingestMounts + vendor
+	}
 	for name, text := range send(t, node, map[string]any{"mounts": mounts, "users": users, "keys": clientKeys}) {
 		if text != "success" {
 			t.Errorf("the SDK of %s says %q", name, text)
@@ -210,6 +219,7 @@ func TestServerSDKs(t *testing.T) {
 	if again, otherAgain := c.refusals(); refused < 6 || refused > 9 || again != refused || other+otherAgain != 0 {
 		t.Errorf("%d requests were refused for a wrong key, later %d, and %d and %d for anything else", refused, again, other, otherAgain)
 	}
+	c.sentOnAll(through.all())
 	log := c.logged()
 	for _, name := range names {
 		vendor, _, _ := strings.Cut(name, "-")
