@@ -78,7 +78,7 @@ func (o *Outbox) newCourier(d rules.Destination) *courier {
 	case d.Kind == "file":
 		c.sender = &files{dir: d.Dir, format: d.Format, every: d.Every, most: d.MaxBytes}
 	case strings.HasPrefix(d.Kind, rules.Tee):
-		c.sender = newTee(o, d)
+		c.sender = newTee(o, d, c.trying)
 	default:
 		c.sender = newPoster(o, d)
 	}

@@ -29,13 +29,14 @@ type tee struct {
 	url    string
 	now    func() time.Time
 	judge  func(a *answer, n int) verdict
+	trying context.Context // no further request once it is over
 	// ahead are letters that are done with while one before them is not, by their
 	// numbers: they need not be sent again, unless the process ends before.
 	ahead map[uint64]outcome
 }
 
-func newTee(o *Outbox, d rules.Destination) *tee {
-	t := &tee{client: newClient(o), url: d.URL, now: o.Now, ahead: map[uint64]outcome{}}
+func newTee(o *Outbox, d rules.Destination, trying context.Context) *tee {
+	t := &tee{client: newClient(o), url: d.URL, now: o.Now, trying: trying, ahead: map[uint64]outcome{}}
 	switch strings.TrimPrefix(d.Kind, rules.Tee) {
 	case "posthog":
 		t.judge = (&posthog{}).judge
@@ -138,7 +139,7 @@ func (t *tee) sendAll(ctx context.Context, letters []store.Letter) []outcome {
 		all.Go(func() {
 			defer func() { <-free }()
 			for _, i := range from[a] {
-				if halt.Load() {
+				if halt.Load() || t.trying.Err() != nil {
 					return
 				}
 				if outs[i] = t.one(ctx, letters[i].Body); outs[i].err != nil && !outs[i].mend {

@@ -2,6 +2,7 @@ package outbox
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"io"
 	"log/slog"
@@ -154,6 +155,7 @@ func TestTeeWaitsForAPerson(t *testing.T) {
 			wrong = false
 			mu.Unlock()
 			<-p.empty
+			synctest.Wait() // for its being counted
 			if c := o.Counts()["it"]; c.Sent != 200 || len(c.droppedAtAll()) > 0 || !slices.Equal(got, want) {
 				t.Errorf("%d: sent %d, dropped %v: %q", status, c.Sent, c.droppedAtAll(), got)
 			}
@@ -200,6 +202,7 @@ func TestTeeThroughTrouble(t *testing.T) {
 				}
 			})
 			<-p.empty
+			synctest.Wait() // for its being counted
 			if c := o.Counts()["it"]; c.Sent != 150 || len(c.droppedAtAll()) > 0 || c.Failed == 0 {
 				t.Errorf("seed %d: sent %d, dropped %v, failed %d", seed, c.Sent, c.droppedAtAll(), c.Failed)
 			}
@@ -225,6 +228,24 @@ func TestTeeSendsSeveralAtOnce(t *testing.T) {
 		<-p.empty
 		if took := time.Since(began); took != 64/lanes*time.Second {
 			t.Errorf("64 letters took %s", took)
+		}
+	})
+}
+
+// TestTeeCloses: of a queue that is being sent, the request that is under way is
+// answered, and what waits behind it is not begun.
+func TestTeeCloses(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPile()
+		p.putLetters("203.0.113.7", "a", "b", "c")
+		o, tries := timedTo(t, rules.Destination{Kind: rules.Tee + "segment"}, p, func(http.ResponseWriter, *http.Request) { time.Sleep(time.Second) })
+		synctest.Wait()
+		began := time.Now()
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		defer cancel()
+		o.Close(ctx)
+		if took, left := time.Since(began), p.Backlog("it").Pending; took != time.Second || left != 2 || len(tries()) != 1 {
+			t.Errorf("closing took %s, after %d requests, and %d letters are left", took, len(tries()), left)
 		}
 	})
 }
