@@ -82,12 +82,12 @@ func TestTeeSurvivesKills(t *testing.T) {
 		rounds = 2
 	}
 	t.Logf("-seed %d", from)
-	rnd := rand.New(rand.NewPCG(from, 0))
+	rnd, fate := rand.New(rand.NewPCG(from, 0)), rand.New(rand.NewPCG(from, 1))
 	var trouble atomic.Bool
 	var mu sync.Mutex
 	vendor := record(t, func(w http.ResponseWriter, r *http.Request) {
 		mu.Lock()
-		what := rnd.IntN(60)
+		what := fate.IntN(60) // guarded by mu
 		mu.Unlock()
 		switch {
 		case !trouble.Load() || what > 2:
