@@ -72,6 +72,27 @@ type IdentitySource struct {
 	// Name is of a header in canonical form, and of a vendor the key in its
 	// cookies' names: empty is any.
 	Name string
+	// Proof is what a cookie or header must show for its id to be believed; nil:
+	// it is believed as it comes.
+	Proof *Proof
+}
+
+// Proof is how an id is told from one that is made up: by a JSON Web Token (RFC
+// 7519), or by the signature that a web framework puts on a cookie. Two that are
+// equal prove the same.
+type Proof struct {
+	Format string // JWT or one of SignedFormats
+	// Claim has the id, of a JWT and of Flask's session: a claim of that name, or
+	// else the path to one, its parts joined by dots.
+	Claim    string
+	Keys     string // of a JWT: URL or path of a JWK Set (RFC 7517); empty: Secret
+	Secret   string // resolved
+	Issuer   string // of a JWT: its iss; empty: any
+	Audience string // of a JWT: one of its aud; empty: any
+	// Leeway is by how much the clocks of who makes JWTs and of this machine may
+	// differ; DefaultLeeway.
+	Leeway time.Duration
+	MaxAge time.Duration // of Django's and Flask's signatures, which have a time; 0: any age
 }
 
 // IdentityVendors are the vendors whose cookies tell who a visitor is.

@@ -22,13 +22,22 @@ func (id *Identity) read(v value) {
 	read := func(key string, list []value, kinds ...string) []IdentitySource {
 		var all []IdentitySource
 		for _, entry := range list {
+			if entry.isMapping() && key != "traits" {
+				source, ok := readProof(entry, key)
+				if ok && slices.ContainsFunc(all, source.same) {
+					entry.refuse("", "it is there twice")
+				} else if ok {
+					all = append(all, source)
+				}
+				continue
+			}
 			s, ok := entry.word(200)
 			if !ok {
 				continue
 			}
 			kind, name, named := strings.Cut(s, ":")
 			name = strings.TrimSpace(name)
-			source := IdentitySource{kind, name}
+			source := IdentitySource{Kind: kind, Name: name}
 			switch {
 			case !slices.Contains(kinds, kind):
 				entry.refuse(didYouMean(kind, kinds, ""), "%s can be read from %s, found %q", key, either(kinds), s)

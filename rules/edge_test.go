@@ -41,9 +41,9 @@ func TestEdge(t *testing.T) {
 	dir, _ := unpack(t, "testdata/good/reference.txtar")
 	e := load(t, dir).Edge
 	identity := Identity{
-		Visitor: []IdentitySource{{"cookie", "ajs_user_id"}, {"cookie", "ajs_anonymous_id"}, {"first-party", ""}},
-		Account: []IdentitySource{{"header", "X-Account-Id"}},
-		Traits:  []IdentitySource{{"header", "X-Refract-Traits"}},
+		Visitor: []IdentitySource{{Kind: "cookie", Name: "ajs_user_id"}, {Kind: "cookie", Name: "ajs_anonymous_id"}, {Kind: "first-party"}},
+		Account: []IdentitySource{{Kind: "header", Name: "X-Account-Id"}},
+		Traits:  []IdentitySource{{Kind: "header", Name: "X-Refract-Traits"}},
 	}
 	if !reflect.DeepEqual(e.Identity, identity) {
 		t.Errorf("identity: %+v", e.Identity)

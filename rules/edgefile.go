@@ -68,6 +68,7 @@ func readEdge(v value) Edge {
 	}
 	e.readSources(f.get("sources"))
 	e.Identity.read(f.get("identity"))
+	e.keepTokensOutOfLogs(f.get("access_log"))
 	if list, ok := f.get("events").list("observations"); ok {
 		for _, o := range list {
 			e.Events = append(e.Events, readObservation(o))

@@ -110,7 +110,8 @@ func TestSchemasAgreeWithLoad(t *testing.T) {
 	edge, _ := unpack(t, "testdata/good/edge.txtar")
 	exposures, _ := unpack(t, "testdata/good/exposures.txtar")
 	cohorts, _ := unpack(t, "testdata/good/cohorts.txtar")
-	for _, dir := range []string{reference, operations, edge, exposures, cohorts, site(t, ""), site(t, deciding)} {
+	identity, _ := unpack(t, "testdata/good/identity.txtar")
+	for _, dir := range []string{reference, operations, edge, exposures, cohorts, identity, site(t, ""), site(t, deciding)} {
 		load(t, dir)
 		for path, data := range yamlFiles(t, dir) {
 			schema := compiled(t, kindOf(path))
