@@ -85,7 +85,9 @@ func readJWT(v value, key string) IdentitySource {
 		if strings.Contains(p.Secret, "-----BEGIN") {
 			shared.refuse("put public keys into a JWK Set: jwks: FILE", "secret is a key in PEM, which is no secret that tokens are signed with")
 		}
-		warnOfShort(shared, p.Secret)
+		if n := len(p.Secret); n > 0 && n < leastSecret {
+			shared.refuse("take 32 random bytes: openssl rand -hex 32", "secret has %d bytes: a JWT's must have %d at least, or whoever has a token of their own can find it by trying", n, leastSecret)
+		}
 	default:
 		set(&p.Keys)(keySet(keys))
 		if audience := f.get("audience"); p.Keys != "" && isWeb(p.Keys) && !audience.present() {
@@ -114,7 +116,9 @@ func readSigned(v value, key string) IdentitySource {
 	set(&p.Format)(f.need("format", "whose signature it is: "+either(SignedFormats)).oneOf(SignedFormats...))
 	shared := f.need("secret", "what the app signs with: secret: env:NAME")
 	set(&p.Secret)(secret(shared))
-	warnOfShort(shared, p.Secret)
+	if n := len(p.Secret); n > 0 && n < leastSecret {
+		shared.warn("take 32 random bytes: openssl rand -hex 32", "secret has %d bytes: whoever has a cookie of their own can find a short one by trying", n)
+	}
 	if claim := f.get("claim"); p.Format == Flask {
 		p.readClaim(f, key, "_user_id")
 	} else if claim.present() && p.Format != "" {
@@ -169,12 +173,6 @@ func isWeb(place string) bool { return strings.Contains(place, "://") }
 
 // Remote says whether the keys are fetched from a URL.
 func (p *Proof) Remote() bool { return isWeb(p.Keys) }
-
-func warnOfShort(v value, secret string) {
-	if secret != "" && len(secret) < leastSecret {
-		v.warn("take 32 random bytes", "%s has %d bytes: whoever has a token of their own can find a short one by trying", v.name, len(secret))
-	}
-}
 
 // keepTokensOutOfLogs refuses to log headers that tokens are read from.
 func (e *Edge) keepTokensOutOfLogs(log value) {

@@ -9,9 +9,12 @@ import (
 
 func TestProofs(t *testing.T) {
 	t.Setenv("REFRACT_TEST_KEY", "a-key")
+	t.Setenv("REFRACT_TEST_SECRET", "0123456789abcdef0123456789abcdef")
 	dir, _ := unpack(t, "testdata/good/identity.txtar")
 	const day = 24 * time.Hour
-	cookie := func(name string, p Proof) IdentitySource { return IdentitySource{Kind: "cookie", Name: name, Proof: &p} }
+	cookie := func(name string, p Proof) IdentitySource {
+		return IdentitySource{Kind: "cookie", Name: name, Proof: &p}
+	}
 	jwt := Proof{
 		Format: JWT, Claim: "sub", Keys: "https://id.example.com/.well-known/jwks.json",
 		Issuer: "https://id.example.com/", Audience: "app", Leeway: time.Minute,
@@ -22,7 +25,7 @@ func TestProofs(t *testing.T) {
 		Visitor: []IdentitySource{
 			cookie("session", jwt),
 			{"header", "Authorization", &Proof{Format: JWT, Claim: "https://example.com/user.id", Keys: filepath.Join(dir, "keys.json")}},
-			cookie("token", Proof{Format: JWT, Claim: "sub", Secret: "a-key", Leeway: time.Minute}),
+			cookie("token", Proof{Format: JWT, Claim: "sub", Secret: "0123456789abcdef0123456789abcdef", Leeway: time.Minute}),
 			cookie("user", Proof{Format: Express, Secret: "a-key"}),
 			cookie("user", Proof{Format: Django, Secret: "a-key", MaxAge: 14 * day}),
 			cookie("session", Proof{Format: Flask, Secret: "a-key", Claim: "_user_id"}),

@@ -119,6 +119,7 @@ func TestGoodDirectories(t *testing.T) {
 	for _, name := range names {
 		t.Run(strings.TrimSuffix(filepath.Base(name), ".txtar"), func(t *testing.T) {
 			t.Setenv("REFRACT_TEST_KEY", "a-key")
+			t.Setenv("REFRACT_TEST_SECRET", "0123456789abcdef0123456789abcdef")
 			dir, a := unpack(t, name)
 			s := load(t, dir)
 			var b strings.Builder

@@ -105,6 +105,7 @@ func yamlFiles(t *testing.T, dir string) map[string][]byte {
 // Whatever loads is valid, and an unknown key anywhere is refused by both.
 func TestSchemasAgreeWithLoad(t *testing.T) {
 	t.Setenv("REFRACT_TEST_KEY", "a-key")
+	t.Setenv("REFRACT_TEST_SECRET", "0123456789abcdef0123456789abcdef")
 	reference, _ := unpack(t, "testdata/good/reference.txtar")
 	operations, _ := unpack(t, "testdata/good/operations.txtar")
 	edge, _ := unpack(t, "testdata/good/edge.txtar")
