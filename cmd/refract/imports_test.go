@@ -30,9 +30,10 @@ const rooms = `
 	rewrite, rewrite/coding, rules, events < proxy;
 	rules < proxy/front;
 	rules, events < proxy/origin;
+	rules, events < proxy/token;
 	rules, outcomes, store, cohorts < console;
 	demo/planner < demo;
-	console, proxy, proxy/front, proxy/origin, proxy/cache, store, outcomes, events/segment, certs, demo, events/posthog, events/rudderstack, events/mixpanel, events/amplitude, events/braze, simulate, outbox, cohorts < cmd/refract;
+	console, proxy, proxy/front, proxy/origin, proxy/cache, proxy/token, store, outcomes, events/segment, certs, demo, events/posthog, events/rudderstack, events/mixpanel, events/amplitude, events/braze, simulate, outbox, cohorts < cmd/refract;
 `
 
 // owners says which room alone may import a package, outside its tests.
@@ -50,6 +51,8 @@ var owners = map[string][]string{
 	"github.com/cockroachdb/pebble":  {"store"},
 	"go.yaml.in/yaml":                {"rules"},
 	"github.com/parquet-go":          {"outbox"},
+	"github.com/go-jose/go-jose":     {"proxy/token"},
+	"github.com/hashicorp":           {"proxy/token"},
 	"github.com/cenkalti/backoff":    {"outbox", "cohorts"},
 	"golang.org/x/time":              {"cohorts"},
 	"github.com/google/uuid":         {"store"},
@@ -59,7 +62,7 @@ var owners = map[string][]string{
 	"go.uber.org/zap":                {"certs"},
 	"github.com/prometheus":          {"cmd/refract"},
 	"github.com/spf13/cobra":         {"cmd/refract"},
-	"net/http":                       {"proxy", "console", "events/segment", "certs", "certs/acmetest", "demo", "demo/planner", "cmd/refract", "proxy/front", "proxy/origin", "proxy/cache", "events/ingest", "events/ingest/ingesttest", "events/posthog", "events/rudderstack", "events/mixpanel", "events/amplitude", "events/braze", "outbox", "cohorts"},
+	"net/http":                       {"proxy", "console", "events/segment", "certs", "certs/acmetest", "demo", "demo/planner", "cmd/refract", "proxy/front", "proxy/origin", "proxy/cache", "proxy/token", "events/ingest", "events/ingest/ingesttest", "events/posthog", "events/rudderstack", "events/mixpanel", "events/amplitude", "events/braze", "outbox", "cohorts"},
 	"github.com/quic-go/quic-go":     {"proxy/front"},
 	"github.com/pires/go-proxyproto": {"proxy/front"},
 	"github.com/fsnotify/fsnotify":   {"cmd/refract"},
