@@ -40,14 +40,16 @@ type identity struct {
 func (p *Proxy) identify(set *rules.Set, r *http.Request) identity {
 	var id identity
 	firstParty := false
-	for _, s := range set.Edge.Identity.Visitor {
+	visitor, account := set.Edge.Identity.Visitor, set.Edge.Identity.Account
+	for i := range visitor {
+		s := &visitor[i]
 		var v string
 		var browser bool
 		if s.Kind == "first-party" {
 			firstParty, browser = true, true
 			v = firstPartyID(cookieValue(r.Header, FirstPartyCookie))
 		} else {
-			v, browser = readSource(s, r.Header)
+			v, browser = p.readSource(s, r.Header)
 		}
 		switch {
 		case v == "" || v == id.visitor:
@@ -61,8 +63,8 @@ func (p *Proxy) identify(set *rules.Set, r *http.Request) identity {
 			id.anonymous = v
 		}
 	}
-	for _, s := range set.Edge.Identity.Account {
-		if id.account, _ = readSource(s, r.Header); id.account != "" {
+	for i := range account {
+		if id.account, _ = p.readSource(&account[i], r.Header); id.account != "" {
 			break
 		}
 	}
@@ -72,13 +74,16 @@ func (p *Proxy) identify(set *rules.Set, r *http.Request) identity {
 
 // readSource returns the id that a source has, and whether it is a browser's and
 // not a person's.
-func readSource(s rules.IdentitySource, h http.Header) (id string, browser bool) {
+func (p *Proxy) readSource(s *rules.IdentitySource, h http.Header) (id string, browser bool) {
+	if s.Proof != nil {
+		return p.proved(s, h), false
+	}
 	switch s.Kind {
 	case "header":
 		return validID(h.Get(s.Name)), false
 	case "cookie":
 	default:
-		return vendorID(s, h)
+		return vendorID(*s, h)
 	}
 	v := cookieValue(h, s.Name)
 	if strings.IndexByte(v, '%') >= 0 {
@@ -87,6 +92,20 @@ func readSource(s rules.IdentitySource, h http.Header) (id string, browser bool)
 		}
 	}
 	return validID(strings.Trim(v, `"`)), s.Name == "ajs_anonymous_id" || s.Name == "rl_anonymous_id" // analytics.js used to write JSON strings
+}
+
+// proved returns the id that a source asks proof for, if it is there.
+func (p *Proxy) proved(s *rules.IdentitySource, h http.Header) string {
+	var value string
+	if s.Kind == "header" {
+		value = h.Get(s.Name)
+	} else {
+		value = cookieValue(h, s.Name)
+	}
+	if value == "" || p.Verify == nil {
+		return ""
+	}
+	return validID(p.Verify(s, value))
 }
 
 // validID returns the id, or nothing if it can't be one.

@@ -52,6 +52,9 @@ type Proxy struct {
 	// block. Required.
 	Expose  func(*rules.Exposure)
 	Observe func(*events.Event)
+	// Verify returns the id that the value of a source with a Proof proves, empty:
+	// none. It must not wait for anything. nil: no such source has an id.
+	Verify func(s *rules.IdentitySource, value string) (id string)
 	// Mount returns the handler of a path of ours, nil if the path is the
 	// origin's; nil: every path is.
 	Mount func(*rules.Set, string) http.Handler

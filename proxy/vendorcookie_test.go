@@ -66,7 +66,7 @@ func TestVendorCookies(t *testing.T) {
 		{"cookie:user", "user=u-1", "u-1"},
 	} {
 		kind, name, _ := strings.Cut(c.source, ":")
-		got, browser := readSource(rules.IdentitySource{Kind: kind, Name: name}, http.Header{"Cookie": {"x=y; " + c.cookies}})
+		got, browser := new(Proxy).readSource(&rules.IdentitySource{Kind: kind, Name: name}, http.Header{"Cookie": {"x=y; " + c.cookies}})
 		if got != c.want || browser != strings.HasPrefix(c.want, "a-") {
 			t.Errorf("%s of %q: %q, a browser's: %v; want %q", c.source, c.cookies, got, browser, c.want)
 		}
@@ -82,7 +82,7 @@ func FuzzVendorCookies(f *testing.F) {
 		h := http.Header{"Cookie": {cookies}}
 		for _, kind := range rules.IdentityVendors {
 			for _, key := range []string{"", "k"} {
-				if id, _ := readSource(rules.IdentitySource{Kind: kind, Name: key}, h); id != validID(id) {
+				if id, _ := new(Proxy).readSource(&rules.IdentitySource{Kind: kind, Name: key}, h); id != validID(id) {
 					t.Errorf("%s of %q: %q", kind, cookies, id)
 				}
 			}

@@ -73,8 +73,12 @@ func (e *edge) useCertificates(set *rules.Set) error {
 }
 
 // reread takes anew what a set has in files that are no part of its revision:
-// certificates, and whom to trust the origins by.
+// certificates, whom to trust the origins by, and the keys of tokens.
 func (e *edge) reread(set *rules.Set) error {
+	proofs, err := e.tokens.Prepare(&set.Edge.Identity)
+	if err != nil {
+		return err
+	}
 	carrier, err := e.origins.next(e.originConfig(set))
 	if err != nil {
 		return err
@@ -84,6 +88,7 @@ func (e *edge) reread(set *rules.Set) error {
 		return err
 	}
 	e.origins.use(carrier)
+	e.tokens.Use(proofs)
 	return nil
 }
 

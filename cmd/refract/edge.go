@@ -21,6 +21,7 @@ import (
 	"github.com/seed14307185/refract/proxy"
 	"github.com/seed14307185/refract/proxy/cache"
 	"github.com/seed14307185/refract/proxy/front"
+	"github.com/seed14307185/refract/proxy/token"
 	"github.com/seed14307185/refract/rules"
 	"github.com/seed14307185/refract/store"
 )
@@ -43,6 +44,7 @@ type edge struct {
 	tracing *tracing        // nil: no spans
 	outbox  outbox.Outbox
 	puller  cohorts.Puller
+	tokens  token.Verifiers
 
 	live    atomic.Pointer[rules.Set] // what requests are served under
 	flights flights
@@ -112,6 +114,7 @@ func newEdge(ctx context.Context, dir string, now func() time.Time, log *slog.Lo
 	e.publishing.Unlock()
 	e.outbox.Store, e.outbox.Log, e.outbox.Now = opened, log, now
 	e.puller.Keeper, e.puller.Log = opened, log
+	e.tokens.Log, e.tokens.Now = log, now
 	e.lookForKillFiles()
 	if err := e.openParts(ctx, set); err != nil {
 		return nil, errors.Join(err, e.shut())
@@ -122,6 +125,7 @@ func newEdge(ctx context.Context, dir string, now func() time.Time, log *slog.Lo
 		Lookup:    e.store.Lookup,
 		Expose:    func(x *rules.Exposure) { e.store.Expose(*x) },
 		Observe:   func(ev *events.Event) { e.store.Observe(ev) },
+		Verify:    e.tokens.ID,
 		Mount:     e.mount,
 		Now:       now,
 		Log:       log,
@@ -191,6 +195,10 @@ func (e *edge) set() *rules.Set {
 // edge that take a set without a restart are handed it here: first those that
 // can refuse it, so that a refusal changes nothing.
 func (e *edge) use(ctx context.Context, set *rules.Set) error {
+	proofs, err := e.tokens.Prepare(&set.Edge.Identity)
+	if err != nil {
+		return err
+	}
 	carrier, err := e.origins.next(e.originConfig(set))
 	if err != nil {
 		return err
@@ -208,6 +216,7 @@ func (e *edge) use(ctx context.Context, set *rules.Set) error {
 		return err
 	}
 	e.origins.use(carrier)
+	e.tokens.Use(proofs)
 	e.pages.Use(set.Edge.PageCache, traitFields(&set.Edge)...)
 	e.outbox.Use(set.Edge.Destinations())
 	e.puller.Use(pulledFrom(set.Edge.Cohorts.Pull))
@@ -370,6 +379,7 @@ func (e *edge) shut() error {
 	e.publishing.Unlock()
 	e.background.Wait()
 	e.puller.Close()
+	e.tokens.Close()
 	sending, stop := context.WithTimeout(context.Background(), lettersDeadline)
 	e.outbox.Close(sending)
 	stop()

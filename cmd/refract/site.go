@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/seed14307185/refract/proxy/token"
 	"github.com/seed14307185/refract/rules"
 	"github.com/seed14307185/refract/segments"
 )
@@ -53,6 +54,9 @@ func newCheckCommand(now func() time.Time) *cobra.Command {
 				if _, err := certificateOptions(t, set.Edge.Data, nil); err != nil { // what package rules can't know
 					return err
 				}
+			}
+			if _, err := new(token.Verifiers).Prepare(&set.Edge.Identity); err != nil { // nor whether key sets are sound
+				return err
 			}
 			for _, w := range set.Warnings {
 				cmd.PrintErrf("warning: %s\n", w)

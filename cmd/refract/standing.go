@@ -22,6 +22,7 @@ type standing struct {
 	pending, pendingBytes, oldest                      *prometheus.Desc // of the outbox
 	sent, failures, undelivered                        *prometheus.Desc
 	cohortAge, cohortMembers, cohortExpired, pulls     *prometheus.Desc
+	unproved                                           *prometheus.Desc
 }
 
 func (m *meter) newStanding() standing {
@@ -56,6 +57,8 @@ func (m *meter) newStanding() standing {
 		cohortExpired: desc("gauge", "cohort_expired", "1 if the cohort is true for nobody, being older than its limit or never delivered. Of cohorts that segments ask for.", "cohort"),
 		pulls:         desc("counter", "cohort_pulls_total", "What became of looks at a cohort at PostHog: replaced or unchanged; failure counts requests that failed or were refused.", "cohort", "result"),
 
+		unproved: desc("counter", "identity_refused_total", "Tokens and signed cookies that were there and proved no id, once for each source that reads them.", "source", "reason"),
+
 		servers:      desc("gauge", "upstream_healthy", "1 if requests are sent to the origin's server.", "server"),
 		connections:  desc("gauge", "open_connections", "Connections of visitors that are open."),
 		pages:        desc("gauge", "page_cache_pages", "Pages of the origin that are kept."),
@@ -82,7 +85,7 @@ func (c standingCollector) Describe(ch chan<- *prometheus.Desc) {
 		s.storeUp, s.events, s.exposures, s.dropped, s.pages, s.pageBytes, s.pageAnswers, s.servers, s.connections, s.certificates,
 		s.off, s.accessLost, s.logLost,
 		s.pending, s.pendingBytes, s.oldest, s.sent, s.failures, s.undelivered,
-		s.cohortAge, s.cohortMembers, s.cohortExpired, s.pulls} {
+		s.cohortAge, s.cohortMembers, s.cohortExpired, s.pulls, s.unproved} {
 		ch <- d
 	}
 }
@@ -128,6 +131,11 @@ func (c standingCollector) Collect(ch chan<- prometheus.Metric) {
 		out.count(s.failures, o.Failed, name)
 		for why, n := range o.Dropped {
 			out.count(s.undelivered, n, name, string(why))
+		}
+	}
+	for source, by := range c.e.tokens.Refused() {
+		for why, n := range by {
+			out.count(s.unproved, n, source, string(why))
 		}
 	}
 
