@@ -79,6 +79,10 @@ const (
 	lockDeadline = 2 * time.Minute
 	lockRetry    = 20 * time.Millisecond
 
+	// keysDeadline is how long a load waits for key sets that are new: until they
+	// are there, visitors with a token are nobody, and would get another id.
+	keysDeadline = time.Second
+
 	// spansDeadline is how long the end of the process waits for the collector.
 	spansDeadline = 2 * time.Second
 	// lettersDeadline is how long it waits for the answers of destinations.
@@ -217,6 +221,9 @@ func (e *edge) use(ctx context.Context, set *rules.Set) error {
 	}
 	e.origins.use(carrier)
 	e.tokens.Use(proofs)
+	waiting, stop := context.WithTimeout(ctx, keysDeadline)
+	e.tokens.Await(waiting)
+	stop()
 	e.pages.Use(set.Edge.PageCache, traitFields(&set.Edge)...)
 	e.outbox.Use(set.Edge.Destinations())
 	e.puller.Use(pulledFrom(set.Edge.Cohorts.Pull))

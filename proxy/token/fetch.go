@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -38,11 +39,12 @@ type keySet struct {
 	url    string
 	now    atomic.Pointer[keys]
 	wanted chan struct{} // a token had a key that isn't there
+	tried  chan struct{} // closed after the first try to fetch it
 	stop   context.CancelFunc
 }
 
 func newKeySet(url string) *keySet {
-	s := &keySet{url: url, wanted: make(chan struct{}, 1), stop: func() {}}
+	s := &keySet{url: url, wanted: make(chan struct{}, 1), tried: make(chan struct{}), stop: func() {}}
 	s.now.Store(noKeys())
 	return s
 }
@@ -75,6 +77,8 @@ func (v *Verifiers) start(s *keySet) {
 func (s *keySet) run(ctx context.Context, client *http.Client, log *slog.Logger) {
 	pause := firstPause
 	failing := false
+	first := sync.OnceFunc(func() { close(s.tried) })
+	defer first()
 	for {
 		began := time.Now()
 		fetched, wait, err := fetch(ctx, client, s.url)
@@ -97,6 +101,7 @@ func (s *keySet) run(ctx context.Context, client *http.Client, log *slog.Logger)
 			}
 			failing, pause = false, firstPause
 		}
+		first()
 		select {
 		case <-s.wanted: // asked before this answer: whoever still has an unknown key asks again
 		default:

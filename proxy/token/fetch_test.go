@@ -325,6 +325,36 @@ func TestUse(t *testing.T) {
 	})
 }
 
+// TestAwait: who waits for key sets waits for the first answer, whatever it is,
+// and no longer than they want to.
+func TestAwait(t *testing.T) {
+	for name, c := range map[string]struct {
+		sources []rules.IdentitySource
+		answer  func(http.ResponseWriter, *http.Request)
+		want    time.Duration
+	}{
+		"nothing to wait for": {[]rules.IdentitySource{bySecret("0123456789abcdef0123456789abcdef")}, nil, 0},
+		"an answer":           {[]rules.IdentitySource{byKeys(keysURL)}, func(http.ResponseWriter, *http.Request) { time.Sleep(300 * time.Millisecond) }, 300 * time.Millisecond},
+		"no answer":           {[]rules.IdentitySource{byKeys(keysURL)}, func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }, time.Second},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			i, v := newIssuer(t)
+			i.answers(c.answer)
+			use(t, v, c.sources...)
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			defer cancel()
+			began := time.Now()
+			if v.Await(ctx); time.Since(began) != c.want {
+				t.Errorf("%s: waited for %s, want %s", name, time.Since(began), c.want)
+			}
+			began = time.Now()
+			if v.Await(t.Context()); c.want < time.Second && time.Since(began) != 0 {
+				t.Errorf("%s: waited again for %s", name, time.Since(began))
+			}
+		})
+	}
+}
+
 // TestConcurrently lets the race detector see requests during reloads and
 // refreshes, with this package's own transport.
 func TestConcurrently(t *testing.T) {

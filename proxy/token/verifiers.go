@@ -1,6 +1,7 @@
 package token
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -173,6 +174,21 @@ func (v *Verifiers) Use(s *Sources) {
 	}
 	v.sets = sets
 	v.live.Store(s)
+}
+
+// Await returns when each key set in use was fetched, or couldn't be, or when ctx
+// ends: visitors who come before that are nobody.
+func (v *Verifiers) Await(ctx context.Context) {
+	v.mu.Lock()
+	sets := maps.Clone(v.sets)
+	v.mu.Unlock()
+	for _, set := range sets {
+		select {
+		case <-set.tried:
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 // Close ends the fetching of key sets. What is there goes on being used.
