@@ -47,6 +47,7 @@ func TestMetrics(t *testing.T) {
 		t.Fatal(err)
 	}
 	editFile(t, filepath.Join(dir, "site/refract.yaml"), func(s string) string {
+		s = strings.Replace(s, "visitor: [", "visitor: [{signed: {cookie: signed, format: hmac, secret: a-secret}}, ", 1)
 		return s + "exposures: [{file: {dir: " + filepath.Join(dir, "exposures") + "}}]\n" +
 			"cohorts: {posthog: {host: " + app.URL + ", project: 4711, key: phx_0123456789abcdef, cohorts: [98]}}\n"
 	})
@@ -61,7 +62,7 @@ func TestMetrics(t *testing.T) {
 	for page := range pages {
 		r.get("/reports?"+page, "ann")
 	}
-	r.do("BREW", "/reports", "ann", nil)
+	r.do("BREW", "/reports", "", nil, "Cookie", "user=ann; signed=bob")
 	r.do(http.MethodPost, ingestMounts+"segment/v1/track", "", strings.NewReader("{"), "Authorization", "Basic dGVzdC1rZXk6")
 	r.settle()
 	r.mustCommand("rollback", "invite-teammate", "--why", "drill")
@@ -111,6 +112,8 @@ func TestMetrics(t *testing.T) {
 		`refract_cohort_members{cohort="crm/listed"} 2`,
 		`refract_cohort_expired{cohort="crm/listed"} 0`,
 		`refract_cohort_pulls_total{cohort="posthog/98",result="replaced"} 0`,
+		`refract_identity_refused_total{reason="malformed",source="signed:signed"} 1`,
+		`refract_identity_refused_total{reason="signature",source="signed:signed"} 0`,
 		`refract_outbox_pending{destination="file"} 2`,
 		`refract_outbox_dropped_total{destination="file",reason="overflow"} 0`,
 	} {
