@@ -22,6 +22,8 @@ const (
 	maxLine = 8 << 20
 	// maxWindow bounds what a zstd frame makes its reader allocate.
 	maxWindow = 256 << 20
+	// byteOrderMark is U+FEFF in UTF-8.
+	byteOrderMark = "\xef\xbb\xbf"
 )
 
 // block is some whole lines of a file.
@@ -52,7 +54,8 @@ func (s *source) read(ctx context.Context, name string) error {
 		return err
 	}
 	defer file.Close()
-	if !strings.HasSuffix(strings.ToLower(name), ".zip") {
+	magic := make([]byte, 4)
+	if n, _ := file.ReadAt(magic, 0); !isZip(magic[:n]) {
 		return s.unpacked(ctx, name, file)
 	}
 	info, err := file.Stat()
@@ -64,7 +67,7 @@ func (s *source) read(ctx context.Context, name string) error {
 		return fmt.Errorf("%s: %w", name, err)
 	}
 	for _, member := range archive.File {
-		if member.FileInfo().IsDir() {
+		if member.FileInfo().IsDir() || isLitter(member.Name) {
 			continue
 		}
 		r, err := member.Open()
@@ -77,6 +80,18 @@ func (s *source) read(ctx context.Context, name string) error {
 		}
 	}
 	return nil
+}
+
+// isZip says whether a file that begins so is a zip archive: its first member,
+// or the directory of an empty one, is there. ZIP specification 4.3.6.
+func isZip(magic []byte) bool {
+	return bytes.Equal(magic, []byte("PK\x03\x04")) || bytes.Equal(magic, []byte("PK\x05\x06"))
+}
+
+// isLitter says whether an archive's member is what a file manager left in it:
+// .DS_Store, and the attributes that macOS packs as __MACOSX/._NAME.
+func isLitter(name string) bool {
+	return strings.HasPrefix(path.Base(name), ".") || strings.HasPrefix(name, "__MACOSX/")
 }
 
 // unpacked reads what may be compressed: its first bytes tell.
@@ -103,8 +118,15 @@ func (s *source) unpacked(ctx context.Context, name string, r io.Reader) error {
 		}
 		defer z.Close()
 		r = z
+	case isZip(magic):
+		return fmt.Errorf("%s: a zip archive can be read from a file alone, not from a stream or from within another archive", name)
 	}
-	if err := s.lines(ctx, r); err != nil {
+	// PowerShell and Excel begin what they write as UTF-8 with a byte order mark.
+	text := bufio.NewReaderSize(r, 64<<10)
+	if mark, _ := text.Peek(len(byteOrderMark)); string(mark) == byteOrderMark {
+		text.Discard(len(mark))
+	}
+	if err := s.lines(ctx, text); err != nil {
 		return fmt.Errorf("%s: %w", name, err)
 	}
 	return nil

@@ -144,6 +144,45 @@ func TestFirstBadLines(t *testing.T) {
 	}
 }
 
+// What a file manager leaves in an archive is no history, an archive is known
+// by its bytes, and a byte order mark is no part of a line.
+func TestLitter(t *testing.T) {
+	event := `{"kind":"track","name":"A","visitor":"u","time":"2026-03-01T00:00:00Z"}` + "\n"
+	var packed bytes.Buffer
+	z := zip.NewWriter(&packed)
+	for _, member := range []struct{ name, text string }{
+		{"1/", ""}, {"1/empty.json", ""}, {"1/a/b/1.json", "\xef\xbb\xbf" + event}, {"1/2.json.gz", string(compressed(t, "gzip", []byte(event)))},
+		{"__MACOSX/1/._2.json.gz", "\x00\x05\x16\x07\x00\x02\x00\x00Mac OS X"}, {"1/.DS_Store", "\x00\x00\x00\x01Bud1"},
+	} {
+		w, err := z.Create(member.name)
+		if err == nil {
+			_, err = w.Write([]byte(member.text))
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := z.Close(); err != nil {
+		t.Fatal(err)
+	}
+	set := site(t, referenceSite)
+	name := filepath.Join(t.TempDir(), "download")
+	if err := os.WriteFile(name, packed.Bytes(), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	r, err := simulate.Run(context.Background(), set, simulate.Options{Files: []string{name}, Strict: true, Now: future})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.Events != 2 || len(r.Files) != 3 {
+		t.Errorf("%d events of the files %q", r.Events, r.Files)
+	}
+	_, err = simulate.Run(context.Background(), set, simulate.Options{Files: []string{"-"}, Stdin: &packed, Now: future})
+	if err == nil || !strings.Contains(err.Error(), "zip archive") {
+		t.Errorf("an archive on standard input: %v", err)
+	}
+}
+
 func FuzzRun(f *testing.F) {
 	for _, form := range simulate.Forms() {
 		b, err := os.ReadFile("testdata/forms/" + form + ".jsonl")
