@@ -96,11 +96,20 @@ func (d *decoder) event(f ingest.Fields) (*events.Event, error) {
 	if err != nil {
 		return nil, err
 	}
+	if name == "$identify" { // of HTTP's own, which has no distinct_id
+		user, err := properties.ID("$identified_id")
+		if err != nil {
+			return nil, err
+		}
+		if user != "" {
+			e.Visitor = user
+		}
+	}
 	e.ID = ingest.JoinID(insert, name, e.Visitor, strconv.FormatInt(at.UnixMilli(), 10))
 	e.Account = d.accountIn(properties)
 	switch name {
 	case "$identify":
-		err = d.identity(e, properties, "$anon_distinct_id", events.Identify)
+		err = d.identity(e, properties)
 	case "$create_alias":
 		// The alias is the new id: what the person was called before is distinct_id.
 		before := e.Visitor
@@ -122,16 +131,19 @@ func (d *decoder) event(f ingest.Fields) (*events.Event, error) {
 	return e, ingest.Check(e, "distinct_id")
 }
 
-// identity makes an event that says that another id is the same person's.
-func (d *decoder) identity(e *events.Event, properties ingest.Fields, field string, kind events.Kind) error {
-	other, err := properties.ID(field)
-	if err != nil {
-		return err
+// identity makes an identify of what the SDKs send, or by HTTP a server.
+func (d *decoder) identity(e *events.Event, properties ingest.Fields) error {
+	other := e.Anonymous
+	for _, field := range []string{"$anon_id", "$anon_distinct_id"} {
+		id, err := properties.ID(field)
+		if err != nil {
+			return err
+		}
+		if id != "" {
+			other = id
+		}
 	}
-	if other == "" {
-		other = e.Anonymous
-	}
-	pair(e, kind, device(other))
+	pair(e, events.Identify, device(other))
 	return nil
 }
 

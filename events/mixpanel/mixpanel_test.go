@@ -44,6 +44,7 @@ func TestMapping(t *testing.T) {
 		{"an empty $insert_id is none", "/track", track("E", `"distinct_id":"u","$insert_id":""`), []events.Event{{Kind: events.Track, Name: "E", Visitor: "u"}}},
 		{"a page view", "/track", track("$mp_web_page_view", `"distinct_id":"u","current_url_path":"/a"`), []events.Event{{Kind: events.Track, Name: "Page Viewed", Visitor: "u", Properties: events.Properties{"current_url_path": "/a"}}}},
 		{"$identify", "/track", track("$identify", `"distinct_id":"u-1","$anon_distinct_id":"$device:a-1"`), []events.Event{{Kind: events.Identify, Visitor: "u-1", Anonymous: "a-1"}}},
+		{"$identify of a server", "/track", track("$identify", `"$identified_id":"u-1","$anon_id":"a-1"`), []events.Event{{Kind: events.Identify, Visitor: "u-1", Anonymous: "a-1"}}},
 		{"$create_alias", "/track", track("$create_alias", `"distinct_id":"a-1","alias":"u-1"`), []events.Event{{Kind: events.Alias, Visitor: "u-1", Anonymous: "a-1"}}},
 		{"an alias of oneself", "/track", track("$create_alias", `"distinct_id":"u","alias":"u"`), []events.Event{{Kind: events.Identify, Visitor: "u"}}},
 		{"$merge", "/import", track("$merge", `"$distinct_ids":["u-1","$device:a-1"]`), []events.Event{{Kind: events.Alias, Visitor: "u-1", Anonymous: "a-1"}}},
