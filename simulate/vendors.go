@@ -1,6 +1,9 @@
 package simulate
 
 import (
+	"bytes"
+	"fmt"
+
 	"github.com/go-json-experiment/json/jsontext"
 )
 
@@ -35,6 +38,15 @@ func (f *former) amplitude() error {
 	if !f.has(fInsertID) {
 		id = fUUID
 	}
+	if s.id, err = f.ident("the event's id", f.values[id]); err != nil {
+		return err
+	}
+	if len(s.id) > 0 { // a device's, which need not be unique among all
+		if len(device) == 0 {
+			device = user
+		}
+		s.id = fmt.Appendf(nil, "%s %s", s.id, device)
+	}
 	if s.at, err = f.time("event_time", f.values[fEventTime]); err != nil {
 		return err
 	}
@@ -54,17 +66,22 @@ func (f *former) amplitude() error {
 			return err
 		}
 	}
-	if string(s.name) == "$identify" || string(s.name) == "$groupidentify" {
+	switch string(s.name) {
+	case "$identify", "$groupidentify":
 		s.kind, s.payload = alias, nil // says who it is, and nothing that was done
+	case "[Amplitude] Page Viewed":
+		s.name = []byte("Page Viewed")
+	case "[Amplitude] Screen Viewed":
+		s.name = []byte("Screen Viewed")
 	}
-	return f.fill(s, fields, id, fields, fields, fields, fields)
+	return f.fill(s, fields, fields, fields, fields, fields, fields)
 }
 
 // mixpanel is an event as Mixpanel's raw export writes it: all but the name is
-// among the properties.
+// among the properties. It means what package events/mixpanel takes it for.
 func (f *former) mixpanel() error {
 	s := f.begin(fProperties)
-	names := []string{"distinct_id", "time", "$insert_id", "$user_id", "$device_id", "$identified_id", "$anon_id", "alias", "$distinct_ids"}
+	names := []string{"distinct_id", "time", "$insert_id", "$user_id", "$device_id", "$identified_id", "$anon_id", "$anon_distinct_id", "alias", "$distinct_ids"}
 	if f.plan.accounts {
 		names = append(names, f.plan.group)
 	}
@@ -72,46 +89,64 @@ func (f *former) mixpanel() error {
 		return err
 	}
 	var err error
-	ident := func(dst *[]byte, name string) {
-		if err == nil && len(*dst) == 0 {
-			*dst, err = f.ident(name, f.inner[name])
+	first := func(names ...string) (id []byte) {
+		for _, name := range names {
+			if err == nil && len(id) == 0 {
+				id, err = f.ident(name, f.inner[name])
+			}
 		}
+		return id
 	}
 	if s.name, err = f.text("event", f.values[fEvent]); err != nil {
 		return err
 	}
+	device := unmarked(first("$device_id"))
+	if s.visitor = first("$user_id"); len(s.visitor) > 0 {
+		s.other = device
+	} else if s.visitor = unmarked(first("distinct_id")); len(s.visitor) == 0 {
+		s.visitor = device
+	}
+	s.id = first("$insert_id")
+	if err == nil {
+		s.at, err = f.time("properties.time", f.inner["time"])
+	}
+	if len(s.id) > 0 { // by itself it need not be unique
+		s.id = fmt.Appendf(nil, "%s %s %s %d", s.id, s.name, s.visitor, s.at)
+	}
 	switch string(s.name) {
 	case "$identify":
 		s.kind, s.payload = alias, nil
-		ident(&s.visitor, "$identified_id")
-		ident(&s.other, "$anon_id")
+		if user := first("$identified_id"); len(user) > 0 {
+			s.visitor = user
+		}
+		if other := unmarked(first("$anon_distinct_id", "$anon_id")); len(other) > 0 {
+			s.other = other
+		}
 	case "$create_alias":
 		s.kind, s.payload = alias, nil
-		ident(&s.other, "alias")
+		s.other, s.visitor = s.visitor, first("alias")
 	case "$merge":
 		s.kind, s.payload = alias, nil
-		s.other, s.visitor, err = f.pair(f.inner["$distinct_ids"])
-	}
-	ident(&s.visitor, "$user_id")
-	if len(s.visitor) > 0 && s.kind == track {
-		var device []byte
-		if ident(&device, "$device_id"); len(device) > 0 {
-			s.other = append([]byte("$device:"), device...)
+		var a, b []byte
+		if err == nil {
+			a, b, err = f.pair(f.inner["$distinct_ids"])
 		}
+		s.visitor, s.other = unmarked(a), unmarked(b)
+	case "$mp_web_page_view":
+		s.name = []byte("Page Viewed")
 	}
-	ident(&s.visitor, "distinct_id")
-	ident(&s.id, "$insert_id")
 	if err == nil && f.plan.accounts {
 		s.accounts, err = f.first(f.plan.group, f.inner[f.plan.group])
-	}
-	if err == nil {
-		s.at, err = f.time("properties.time", f.inner["time"])
 	}
 	if err != nil {
 		return err
 	}
 	return f.hand(s)
 }
+
+// unmarked is an id without the mark of those that Mixpanel's SDK made itself,
+// which not everything that has the id has.
+func unmarked(id []byte) []byte { return bytes.TrimPrefix(id, []byte("$device:")) }
 
 // pair reads the two ids of a list.
 func (f *former) pair(v []byte) (a, b []byte, err error) {
