@@ -91,7 +91,7 @@ func (p *Proxy) readSource(s *rules.IdentitySource, h http.Header) (id string, b
 			v = decoded
 		}
 	}
-	return validID(strings.Trim(v, `"`)), s.Name == "ajs_anonymous_id" || s.Name == "rl_anonymous_id" // analytics.js used to write JSON strings
+	return validID(jsonID(v)), s.Name == "ajs_anonymous_id" || s.Name == "rl_anonymous_id"
 }
 
 // proved returns the id that a source asks proof for, if it is there.

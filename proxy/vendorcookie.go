@@ -77,7 +77,16 @@ func unescaped(s string) string {
 }
 
 // plainID is a cookie that holds the id itself, or as a JSON string.
-func plainID(s string) string { return strings.Trim(unescaped(s), `"`) }
+func plainID(s string) string { return jsonID(unescaped(s)) }
+
+// jsonID is an id as analytics.js used to write it: a JSON string, or null for
+// nobody, which would make one visitor of all who have not signed in.
+func jsonID(s string) string {
+	if s == "null" {
+		return ""
+	}
+	return strings.Trim(s, `"`)
+}
 
 // cookieID is an id in JSON: a string or a number. Anything else is no id.
 type cookieID string

@@ -21,6 +21,9 @@ func TestVendorCookies(t *testing.T) {
 		{"segment", "ajs_anonymous_id=a-1; ajs_user_id=u-1", "u-1"},
 		{"segment", `ajs_user_id=%22u%20+1%22`, "u +1"},
 		{"segment", "ajs_user_id=" + long + "; ajs_anonymous_id=a-1", "a-1"},
+		{"segment", "ajs_user_id=null; ajs_group_id=null; ajs_anonymous_id=%22a-1%22", "a-1"},
+		{"segment", "ajs_user_id=null", ""},
+		{"segment", "ajs_user_id=%22null%22", "null"},
 		{"segment", "", ""},
 
 		{"posthog", "ph_phc_k_posthog=" + url.PathEscape(`{"$device_id":"a-1","distinct_id":"a-1","$user_state":"anonymous","$sesid":[1,"s",2]}`), "a-1"},
@@ -63,6 +66,7 @@ func TestVendorCookies(t *testing.T) {
 		{"cookie:ajs_anonymous_id", "ajs_anonymous_id=%22a-1%22", "a-1"},
 		{"cookie:rl_anonymous_id", "rl_anonymous_id=a-1", "a-1"},
 		{"cookie:ajs_user_id", "ajs_user_id=u-1; ajs_anonymous_id=a-1", "u-1"},
+		{"cookie:ajs_user_id", "ajs_user_id=null", ""},
 		{"cookie:user", "user=u-1", "u-1"},
 	} {
 		kind, name, _ := strings.Cut(c.source, ":")
