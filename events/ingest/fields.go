@@ -81,11 +81,20 @@ func ID(field string, v any) (string, error) {
 	return "", events.Refuse(events.RefusedType, "%s must be a string", field)
 }
 
-// Object returns a field that must be an object: nil if it has no members.
+// Object returns a field that must be an object: nil if it has no members. An
+// empty array is one of those: it is how PHP writes an empty map.
 func (f Fields) Object(field string) (Fields, error) {
 	switch v := f[field].(type) {
 	case nil:
 		return nil, nil
+	case string:
+		if v == "" {
+			return nil, nil
+		}
+	case []any:
+		if len(v) == 0 {
+			return nil, nil
+		}
 	case map[string]any:
 		if len(v) == 0 {
 			return nil, nil
@@ -110,7 +119,15 @@ func (f Fields) List(field string) ([]any, error) {
 	return nil, events.Refuse(events.RefusedType, "%s must be an array", field)
 }
 
-// Instant reads a time: RFC 3339, or without a zone, which is UTC.
+// instants are the layouts of times beside RFC 3339: with the offset as many
+// languages write it by themselves, with a space for the T as Python does,
+// without seconds, and without a zone, which is UTC.
+var instants = []string{
+	time.RFC3339, "2006-01-02T15:04:05", "2006-01-02 15:04:05",
+	"2006-01-02T15:04:05Z0700", "2006-01-02 15:04:05Z07:00", "2006-01-02T15:04Z07:00",
+}
+
+// Instant reads a time: one of ISO 8601 with date and time of day.
 func (f Fields) Instant(field string) (time.Time, error) {
 	switch v := f[field].(type) {
 	case nil:
@@ -119,7 +136,7 @@ func (f Fields) Instant(field string) (time.Time, error) {
 		if v == "" {
 			return time.Time{}, nil
 		}
-		for _, layout := range []string{time.RFC3339, "2006-01-02T15:04:05", "2006-01-02 15:04:05"} {
+		for _, layout := range instants {
 			if t, err := time.Parse(layout, v); err == nil {
 				return t, nil
 			}

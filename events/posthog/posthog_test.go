@@ -137,7 +137,7 @@ func TestHostile(t *testing.T) {
 		{"a list as id", `"event":"E","distinct_id":["u"]`, "type"},
 		{"a fraction as id", `"event":"E","distinct_id":1.5`, "type"},
 		{"a long uuid", `"event":"E","distinct_id":"u","uuid":"` + long + `"`, "id"},
-		{"properties are a list", `"event":"E","distinct_id":"u","properties":[]`, "type"},
+		{"properties are a list", `"event":"E","distinct_id":"u","properties":[1]`, "type"},
 		{"a bad time", `"event":"E","distinct_id":"u","timestamp":"yesterday"`, "time"},
 		{"a number as time", `"event":"E","distinct_id":"u","timestamp":1`, "time"},
 		{"$set is a list", `"event":"$identify","distinct_id":"u","$set":[1]`, "type"},

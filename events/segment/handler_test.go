@@ -158,7 +158,7 @@ func TestHostileBodies(t *testing.T) {
 		{"a list as message id", "track", track(`"messageId":[]`), "type", "messageId must be"},
 		{"no event name", "track", `{"userId":"u"}`, "type", "event is needed"},
 		{"a number as event name", "track", `{"userId":"u","event":1}`, "type", "event must be"},
-		{"a list as properties", "track", track(`"properties":[]`), "type", "properties must be"},
+		{"a list as properties", "track", track(`"properties":[1]`), "type", "properties must be"},
 		{"a string as traits", "identify", `{"userId":"u","traits":"x"}`, "type", "traits must be"},
 		{"a string as context", "track", track(`"context":"x"`), "type", "context must be"},
 		{"a number as page name", "page", `{"userId":"u","name":1}`, "type", "name must be"},
