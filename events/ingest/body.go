@@ -61,26 +61,26 @@ func BodyUpTo(w http.ResponseWriter, r *http.Request, most int64) ([]byte, error
 	return raw, nil
 }
 
-// Unwrap returns the JSON that a body is: as it stands, in base64, or either
-// as the parameter data of a form.
-func Unwrap(raw []byte) ([]byte, error) {
+// unwrap returns the JSON that a body is: as it stands, in base64, or either
+// as the parameter data of a form, with what the form has beside it.
+func unwrap(raw []byte) (value []byte, beside url.Values, err error) {
 	text := strings.TrimSpace(string(raw))
 	if strings.HasPrefix(text, "{") || strings.HasPrefix(text, "[") {
-		return raw, nil
+		return raw, nil, nil
 	}
 	if strings.Contains(text, "data=") {
-		form, err := url.ParseQuery(text)
-		if err != nil {
-			return nil, events.Refuse(events.RefusedBody, "the body is a broken form")
+		if beside, err = url.ParseQuery(text); err != nil {
+			return nil, nil, events.Refuse(events.RefusedBody, "the body is a broken form")
 		}
-		if text = strings.TrimSpace(form.Get("data")); strings.HasPrefix(text, "{") || strings.HasPrefix(text, "[") {
-			return []byte(text), nil
+		if text = strings.TrimSpace(beside.Get("data")); strings.HasPrefix(text, "{") || strings.HasPrefix(text, "[") {
+			return []byte(text), beside, nil
 		}
 	}
 	if text == "" {
-		return nil, events.Refuse(events.RefusedJSON, "not one JSON value: there is nothing")
+		return nil, beside, events.Refuse(events.RefusedJSON, "not one JSON value: there is nothing")
 	}
-	return Base64(text)
+	value, err = Base64(text)
+	return value, beside, err
 }
 
 // base64Text makes one alphabet of both. A plus that a form was not told to
@@ -115,18 +115,26 @@ func prefix(r *http.Request) string {
 	return prefix
 }
 
-// Payload returns the JSON of a request: Unwrap of its body, or of the
-// parameter data of a GET, which old and small SDKs send.
-func Payload(w http.ResponseWriter, r *http.Request) ([]byte, error) {
+// Payload returns the JSON of a request, which is its body as it stands, in
+// base64, or either as the parameter data of a form; or that parameter of a GET,
+// which old and small SDKs send. The parameters are those of the URL, and those
+// of the form, also beside an error.
+func Payload(w http.ResponseWriter, r *http.Request) (value []byte, parameters url.Values, err error) {
+	parameters = r.URL.Query()
 	switch r.Method {
 	case http.MethodPost:
 		raw, err := Body(w, r)
 		if err != nil {
-			return nil, err
+			return nil, parameters, err
 		}
-		return Unwrap(raw)
+		value, beside, err := unwrap(raw)
+		for name, values := range beside {
+			parameters[name] = append(parameters[name], values...)
+		}
+		return value, parameters, err
 	case http.MethodGet:
-		return Unwrap([]byte("data=" + url.QueryEscape(r.URL.Query().Get("data"))))
+		value, _, err = unwrap([]byte("data=" + url.QueryEscape(parameters.Get("data"))))
+		return value, parameters, err
 	}
-	return nil, NotPosted()
+	return nil, parameters, NotPosted()
 }

@@ -10,6 +10,7 @@ package mixpanel
 import (
 	"io"
 	"net/http"
+	"net/url"
 	"strings"
 
 	"github.com/seed14307185/refract/events"
@@ -35,17 +36,21 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	switch path := strings.TrimSuffix(r.URL.Path, "/"); path {
 	case "/track", "/engage", "/groups", "/import":
-		n, err := h.take(w, r, path)
-		h.answer(w, r, path, n, err)
+		raw, parameters, err := ingest.Payload(w, r)
+		n := 0
+		if err == nil {
+			n, err = h.take(r, path, raw, parameters)
+		}
+		h.answer(w, parameters, path, n, err)
 	case "/settings":
 		if token, _, _ := r.BasicAuth(); !h.Allows(token) {
-			h.answer(w, r, path, 0, ingest.BadKey("token"))
+			h.answer(w, r.URL.Query(), path, 0, ingest.BadKey("token"))
 			return
 		}
 		ingest.WriteJSON(w, http.StatusOK, object{"sdk_config": object{"config": object{"record_sessions_percent": 0}}})
 	case "/flags":
 		if token, _, _ := r.BasicAuth(); !h.Allows(token) {
-			h.answer(w, r, path, 0, ingest.BadKey("token"))
+			h.answer(w, r.URL.Query(), path, 0, ingest.BadKey("token"))
 			return
 		}
 		ingest.WriteJSON(w, http.StatusOK, object{"flags": object{}})
@@ -54,16 +59,12 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case "/record":
 		ingest.WriteJSON(w, http.StatusOK, object{"code": http.StatusOK, "status": "OK"}) // recordings are no events
 	default:
-		h.answer(w, r, path, 0, ingest.NoPath())
+		h.answer(w, r.URL.Query(), path, 0, ingest.NoPath())
 	}
 }
 
 // take stores the request's messages and returns how many there were.
-func (h *Handler) take(w http.ResponseWriter, r *http.Request, path string) (n int, err error) {
-	raw, err := ingest.Payload(w, r)
-	if err != nil {
-		return 0, err
-	}
+func (h *Handler) take(r *http.Request, path string, raw []byte, parameters url.Values) (n int, err error) {
 	var items []any
 	if path == "/import" && strings.Contains(r.Header.Get("Content-Type"), "ndjson") {
 		items, err = lines(raw)
@@ -78,7 +79,7 @@ func (h *Handler) take(w http.ResponseWriter, r *http.Request, path string) (n i
 		token, _, _ := r.BasicAuth()
 		authorized = h.Allows(token)
 	}
-	sent, err := ingest.Fields{"_": r.URL.Query().Get("_")}.Epoch("_")
+	sent, err := ingest.Fields{"_": parameters.Get("_")}.Epoch("_")
 	if err != nil {
 		return 0, err
 	}
@@ -132,7 +133,7 @@ func lines(raw []byte) ([]any, error) {
 }
 
 // answer says that all of it is stored, or why nothing is.
-func (h *Handler) answer(w http.ResponseWriter, r *http.Request, path string, n int, err error) {
+func (h *Handler) answer(w http.ResponseWriter, parameters url.Values, path string, n int, err error) {
 	status, text := http.StatusOK, ""
 	if err != nil {
 		a := h.Refuse(w, err)
@@ -143,9 +144,9 @@ func (h *Handler) answer(w http.ResponseWriter, r *http.Request, path string, n 
 		ingest.WriteJSON(w, status, object{"code": status, "num_records_imported": n, "status": "OK"})
 	case path == "/import":
 		ingest.WriteJSON(w, status, object{"code": status, "error": text, "status": http.StatusText(status)})
-	case r.URL.Query().Get("verbose") == "1" && err == nil:
+	case parameters.Get("verbose") == "1" && err == nil:
 		ingest.WriteJSON(w, status, object{"status": 1, "error": nil})
-	case r.URL.Query().Get("verbose") == "1":
+	case parameters.Get("verbose") == "1":
 		ingest.WriteJSON(w, status, object{"status": 0, "error": text})
 	default:
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")

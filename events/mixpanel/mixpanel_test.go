@@ -90,6 +90,8 @@ func TestAnswers(t *testing.T) {
 		{"/track/?verbose=0", body, 200, "1"},
 		{"/track?verbose=1", body, 200, `{"error":null,"status":1}`},
 		{"/import?strict=1", `[` + body + `,` + body + `]`, 200, `{"code":200,"num_records_imported":2,"status":"OK"}`},
+		{"/track", "data=" + url.QueryEscape(body) + "&verbose=1&ip=0", 200, `{"error":null,"status":1}`}, // Python's
+		{"/engage", "data=%7B&verbose=1&ip=0", 400, `{"error":"not one JSON value: at byte 1: unexpected end of JSON input","status":0}`},
 		{"/track", "{", 400, "0"},
 		{"/track", `{"event":"E","properties":{"token":"x","distinct_id":"u"}}`, 401, "0"},
 		{"/track?verbose=1", `{"event":"E","properties":{"token":"x","distinct_id":"u"}}`, 401, `{"error":"the token is missing or wrong","status":0}`},

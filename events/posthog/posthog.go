@@ -67,11 +67,11 @@ type object map[string]any
 
 // take stores the events of an endpoint of the older kind.
 func (h *Handler) take(w http.ResponseWriter, r *http.Request) error {
-	raw, err := ingest.Payload(w, r)
+	raw, parameters, err := ingest.Payload(w, r)
 	if err != nil {
 		return err
 	}
-	if r.URL.Query().Get("compression") == "lz64" {
+	if parameters.Get("compression") == "lz64" {
 		return events.Refuse(events.RefusedBody, "the compression lz64 is not understood: use gzip-js or base64")
 	}
 	body, err := events.DecodeJSON(raw)
@@ -122,7 +122,7 @@ func (h *Handler) takeV1(w http.ResponseWriter, r *http.Request) (object, error)
 
 // flags answers a question for feature flags.
 func (h *Handler) flags(w http.ResponseWriter, r *http.Request, answer object) error {
-	raw, err := ingest.Payload(w, r)
+	raw, _, err := ingest.Payload(w, r)
 	if err != nil {
 		return err
 	}
