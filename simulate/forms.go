@@ -1,6 +1,7 @@
 package simulate
 
 import (
+	"bytes"
 	"errors"
 	"slices"
 	"strings"
@@ -183,7 +184,8 @@ func (f *former) object(what string, v []byte, names ...string) error {
 }
 
 // unwrapped returns an object; of a string, as PostHog's exports may have it,
-// the object in it. A null is nil.
+// the object in it. A null is nil, and so is an empty array, as which PHP writes
+// an empty map.
 func (f *former) unwrapped(what string, v []byte) ([]byte, error) {
 	switch {
 	case !present(v):
@@ -194,6 +196,8 @@ func (f *former) unwrapped(what string, v []byte) ([]byte, error) {
 			return nil, nil
 		}
 		return f.unwrapped(what, text)
+	case v[0] == '[' && len(bytes.TrimSpace(v[1:len(v)-1])) == 0:
+		return nil, nil
 	case v[0] != '{':
 		return nil, faultf(f.offset(v), "%s must be an object", what)
 	}

@@ -23,6 +23,8 @@ func TestForms(t *testing.T) {
 	visitor := segments.Segment{Name: "a", Who: segments.Visitor, Condition: segments.All{
 		segments.Trait{Match: []segments.Match{{Key: "plan", Test: segments.Test{Op: segments.Is, Values: []any{"trial"}}}}},
 		segments.Did{Event: "Report Viewed", Where: []segments.Match{{Key: "code", Test: segments.Test{Op: segments.Is, Values: []any{"E1"}}}}},
+		segments.Did{Event: "Page Viewed", Where: []segments.Match{{Key: "name", Test: segments.Test{Op: segments.Exists, Values: []any{true}}}, {Key: "category", Test: segments.Test{Op: segments.Exists, Values: []any{true}}}}},
+		segments.Did{Event: "Screen Viewed", Where: []segments.Match{{Key: "name", Test: segments.Test{Op: segments.Exists, Values: []any{true}}}}},
 	}}
 	account := segments.Segment{Name: "b", Who: segments.Account, Condition: segments.Did{Event: "Page Viewed"}}
 	p, err := newPlan(&rules.Set{Segments: []segments.Segment{visitor, account}}, "company", time.Date(2027, 1, 1, 0, 0, 0, 0, time.UTC))

@@ -55,6 +55,7 @@ const (
 	fContext
 	fGroupID
 	fPreviousID
+	fCategory
 
 	fields
 )
@@ -128,6 +129,8 @@ func fieldOf(name []byte) (field, bool) {
 		return fGroupID, true
 	case "previousId":
 		return fPreviousID, true
+	case "category":
+		return fCategory, true
 	}
 	return 0, false
 }

@@ -262,16 +262,24 @@ func (f *former) segment() error {
 	if err != nil {
 		return err
 	}
+	if f.has(fContext) && (f.plan.accounts || len(f.plan.traits) > 0) {
+		if err := f.object("context", f.values[fContext], "groupId", "traits"); err != nil {
+			return err
+		}
+	}
 	account, name := fields, fields
 	switch string(call) {
 	case "track":
 		name = fEvent
 	case "page":
-		s.name = []byte("Page Viewed")
+		s.name, s.payload = []byte("Page Viewed"), f.called(s.payload)
 	case "screen":
-		s.name = []byte("Screen Viewed")
+		s.name, s.payload = []byte("Screen Viewed"), f.called(s.payload)
 	case "identify":
 		s.kind, s.payload = identify, f.values[fTraits]
+		if !present(s.payload) {
+			s.payload = f.inner["traits"] // where RudderStack's SDKs put them
+		}
 		if len(user) > 0 {
 			s.other = anonymous
 		}
@@ -286,10 +294,7 @@ func (f *former) segment() error {
 	default:
 		return faultf(f.offset(f.values[fType]), "type is %q, but must be track, identify, group, page, screen or alias", cut(call))
 	}
-	if f.plan.accounts && account == fields && f.has(fContext) {
-		if err := f.object("context", f.values[fContext], "groupId"); err != nil {
-			return err
-		}
+	if f.plan.accounts && account == fields {
 		if s.accounts, err = f.ident("context.groupId", f.inner["groupId"]); err != nil {
 			return err
 		}
@@ -302,4 +307,31 @@ func (f *former) segment() error {
 		}
 	}
 	return f.fill(s, name, fMessageID, fields, fields, account, at)
+}
+
+// called returns the properties of a view with what the page is called, where
+// they don't say that themselves: of two members of one name the last counts.
+func (f *former) called(properties []byte) []byte {
+	if present(properties) && properties[0] != '{' {
+		return properties
+	}
+	all := []byte{'{'}
+	for _, member := range []struct {
+		name string
+		from field
+	}{{`"name":`, fName}, {`"category":`, fCategory}} {
+		if v := f.values[member.from]; present(v) && string(v) != `""` {
+			all = append(append(append(all, member.name...), v...), ',')
+		}
+	}
+	if len(all) == 1 {
+		return properties
+	}
+	if present(properties) {
+		if rest := bytes.TrimLeft(properties[1:], " \t"); rest[0] != '}' {
+			return append(all, rest...)
+		}
+	}
+	all[len(all)-1] = '}'
+	return all
 }
