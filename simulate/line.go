@@ -270,7 +270,13 @@ func (l *line) ident(what string, v []byte) ([]byte, error) {
 
 // The layouts that exports date their events by, beside RFC 3339. Without a
 // zone they are in UTC.
-var layouts = []string{"2006-01-02 15:04:05.999999999", "2006-01-02T15:04:05.999999999", "2006-01-02 15:04:05.999999999Z07:00", "2006-01-02 15:04:05.999999999 -0700 MST"}
+var layouts = []string{
+	"2006-01-02 15:04:05.999999999", "2006-01-02T15:04:05.999999999",
+	"2006-01-02 15:04:05.999999999Z07:00", "2006-01-02T15:04:05.999999999Z0700", "2006-01-02T15:04Z07:00",
+	"2006-01-02 15:04:05.999999999 UTC", // BigQuery's
+	"2006-01-02 15:04:05.999999999Z07",  // PostgreSQL's
+	"2006-01-02 15:04:05.999999999 -0700 MST",
+}
 
 // time reads a time as Unix milliseconds: a text, or the number of seconds, or
 // of milliseconds, since 1970.
