@@ -21,7 +21,7 @@ const DefaultMemory = 512 << 20
 // Options say what is replayed, and how.
 type Options struct {
 	// Files are JSON Lines, in any order, plain or compressed with gzip or
-	// zstd, zip archives of such, or "-" for Stdin.
+	// zstd, zip archives and directories of such, or "-" for Stdin.
 	Files []string
 	Stdin io.Reader
 	// Form is one of Forms, or empty: then each line says it by its members.

@@ -8,8 +8,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path"
+	"path/filepath"
 	"strings"
 
 	"github.com/klauspost/compress/gzip"
@@ -44,11 +46,29 @@ type source struct {
 	seq    uint64
 }
 
-// read reads one file of the command line.
+// read reads one name of the command line: a file, or all those in a directory
+// and in those below it.
 func (s *source) read(ctx context.Context, name string) error {
 	if name == "-" {
 		return s.unpacked(ctx, "-", s.stdin)
 	}
+	info, err := os.Stat(name)
+	switch {
+	case err != nil:
+		return err
+	case !info.IsDir():
+		return s.file(ctx, name)
+	}
+	return filepath.WalkDir(name, func(below string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() || isLitter(below) {
+			return err
+		}
+		return s.file(ctx, below)
+	})
+}
+
+// file reads one file, which may be an archive of some.
+func (s *source) file(ctx context.Context, name string) error {
 	file, err := os.Open(name)
 	if err != nil {
 		return err
@@ -88,7 +108,7 @@ func isZip(magic []byte) bool {
 	return bytes.Equal(magic, []byte("PK\x03\x04")) || bytes.Equal(magic, []byte("PK\x05\x06"))
 }
 
-// isLitter says whether an archive's member is what a file manager left in it:
+// isLitter says whether a file is what a file manager left among others:
 // .DS_Store, and the attributes that macOS packs as __MACOSX/._NAME.
 func isLitter(name string) bool {
 	return strings.HasPrefix(path.Base(name), ".") || strings.HasPrefix(name, "__MACOSX/")

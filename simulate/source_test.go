@@ -183,6 +183,31 @@ func TestLitter(t *testing.T) {
 	}
 }
 
+// A directory is all files in it and below, as vendors store exports in buckets.
+func TestDirectory(t *testing.T) {
+	event := `{"kind":"track","name":"A","visitor":"u","time":"2026-03-01T00:00:00Z"}` + "\n"
+	dir := t.TempDir()
+	for name, text := range map[string]string{
+		"2026/03/01.jsonl": event, "2026/03/02.json.gz": string(compressed(t, "gzip", []byte(event))),
+		"2026/04/all.zip": string(compressed(t, "zip", []byte(event+event))), "2026/.DS_Store": "\x00",
+	} {
+		name = filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(name, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r, err := simulate.Run(context.Background(), site(t, referenceSite), simulate.Options{Files: []string{dir}, Strict: true, Now: future})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.Events != 4 || len(r.Files) != 4 {
+		t.Errorf("%d events of the files %q", r.Events, r.Files)
+	}
+}
+
 func FuzzRun(f *testing.F) {
 	for _, form := range simulate.Forms() {
 		b, err := os.ReadFile("testdata/forms/" + form + ".jsonl")

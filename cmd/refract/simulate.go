@@ -24,8 +24,8 @@ func newSimulateCommand(now func() time.Time) *cobra.Command {
 		Long: "Replay history: who would have been in each segment of a site directory and when, how steady it\n" +
 			"is, and how long the test of each rule would take.\n\n" +
 			"FILE has one event a line, as refract writes them or as Amplitude, Mixpanel, PostHog and Segment\n" +
-			"export them: each line is recognised. It may be compressed with gzip or zstd, a zip archive of such\n" +
-			"files, or - for standard input. Lines and files may be in any order.",
+			"export them: each line is recognised. It may be compressed with gzip or zstd, a zip archive or\n" +
+			"a directory of such files, or - for standard input. Lines and files may be in any order.",
 		Example: "  refract simulate --events october.jsonl.gz --events november.jsonl.gz\n" +
 			"  refract simulate --events export.zip --html report.html site",
 		Args: usage(cobra.MaximumNArgs(1)),
@@ -52,7 +52,7 @@ type simulateFlags struct {
 // add adds the flags that say what is read.
 func (f *simulateFlags) add(cmd *cobra.Command) {
 	flags := cmd.Flags()
-	flags.StringArrayVar(&f.events, "events", nil, "a file of events, or - for standard input; may be repeated")
+	flags.StringArrayVar(&f.events, "events", nil, "a file or directory of events, or - for standard input; may be repeated")
 	flags.StringVar(&f.format, "format", "", "what every line is: "+strings.Join(simulate.Forms(), ", ")+" (default: the line itself tells)")
 	flags.StringVar(&f.group, "group", "company", "the group type that is the account, in exports that have several")
 	flags.IntVar(&f.memory, "memory", simulate.DefaultMemory>>20, "MiB of events to hold before a temporary file takes them")
