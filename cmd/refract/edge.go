@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/url"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -238,17 +237,6 @@ func (e *edge) use(ctx context.Context, set *rules.Set) error {
 		e.log.Warn("site directory: " + strings.ReplaceAll(w.String(), "\n", " "))
 	}
 	return nil
-}
-
-// pulledFrom is where cohorts are pulled from.
-func pulledFrom(c *rules.CohortPull) cohorts.PostHog {
-	if c == nil {
-		return cohorts.PostHog{}
-	}
-	host, _ := url.Parse(c.Host) // as it was when it was loaded
-	return cohorts.PostHog{
-		Host: host, Project: c.Project, Key: c.Key, Cohorts: c.Cohorts, Every: c.Every, MaxAge: c.MaxAge,
-	}
 }
 
 // traitFields are the fields of responses that say who a visitor is: a page that

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"net/http"
+	"net/url"
 	"strings"
 
 	"github.com/seed14307185/refract/cohorts"
@@ -80,4 +81,15 @@ func vendor(name string, m ingest.Mount) http.Handler {
 		return &braze.Handler{Mount: m}
 	}
 	return http.NotFoundHandler()
+}
+
+// pulledFrom is where cohorts are pulled from.
+func pulledFrom(c *rules.CohortPull) cohorts.PostHog {
+	if c == nil {
+		return cohorts.PostHog{}
+	}
+	host, _ := url.Parse(c.Host) // as it was when it was loaded
+	return cohorts.PostHog{
+		Host: host, Project: c.Project, Key: c.Key, Cohorts: c.Cohorts, Every: c.Every, MaxAge: c.MaxAge,
+	}
 }
