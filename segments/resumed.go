@@ -24,7 +24,7 @@ func (r Resumed) String() string {
 func (r Resumed) compile(c *compiler) (*node, error) {
 	err := errors.Join(checkEvent(r.Event, r.Where), checkDuration("quiet", r.Quiet), checkDuration("in_last", r.InLast))
 	if err == nil && r.InLast/r.Quiet > maxResumptions {
-		err = fmt.Errorf("in_last: %v is more than %d times quiet, %v", r.InLast, maxResumptions, r.Quiet)
+		err = fmt.Errorf("%s is more than %d times %s", durationText("in_last", r.InLast), maxResumptions, durationText("quiet", r.Quiet))
 	}
 	if err != nil {
 		return nil, err
