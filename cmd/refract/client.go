@@ -54,6 +54,7 @@ func (c *adminClient) resolve() {
 		c.address = cmp.Or(c.address, edge.Admin, rules.DefaultAdmin)
 		c.token = cmp.Or(c.token, edge.Token)
 	}
+	c.address = strings.TrimSuffix(strings.TrimPrefix(c.address, "http://"), "/") // as it stands in a browser
 }
 
 // call asks the admin API and decodes its answer into out, unless that is nil.

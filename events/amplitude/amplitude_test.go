@@ -81,6 +81,11 @@ func TestAnswers(t *testing.T) {
 		t.Errorf("%s", r.Body)
 	}
 	e.Refuses(t, "two of four", r, 400, "id")
+	r = e.Do("POST", "/2/httpapi", body(`{"event_type":"A","user_id":"u","time":"soon"}`))
+	if bad, _ := r.JSON(t)["events_with_invalid_fields"].(map[string]any); !reflect.DeepEqual(bad, map[string]any{"time": []any{0.0}}) {
+		t.Errorf("%s", r.Body)
+	}
+	e.Refuses(t, "a time that is none", r, 400, "time")
 }
 
 func TestRefusals(t *testing.T) {

@@ -42,7 +42,7 @@ func decode(items []any, body ingest.Fields, c ingest.Clock, account string) ([]
 			batch = append(batch, d.made...)
 		case bad == nil:
 			field, _, _ := strings.Cut(err.Error(), " ")
-			if !strings.Contains(field, "_") {
+			if field != "time" && !strings.Contains(field, "_") {
 				field = "event" // none of its fields alone
 			}
 			bad = &fault{err, field, []int{i}}
