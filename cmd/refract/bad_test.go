@@ -290,7 +290,7 @@ func TestHostileEvents(t *testing.T) {
 		{"many events", "batch", batch(strings.Repeat(good+",", events.MaxBatch) + good), events.RefusedLimit, 400},
 		{"a name that is a number", "track", `{"event":5,"userId":"eve"}`, events.RefusedType, 400},
 		{"an id that is an object", "track", `{"event":"E","userId":{}}`, events.RefusedType, 400},
-		{"properties that are an array", "track", track(`"properties":[]`), events.RefusedType, 400},
+		{"properties that are an array", "track", track(`"properties":[1]`), events.RefusedType, 400},
 		{"traits that are a text", "identify", `{"userId":"eve","traits":"rich"}`, events.RefusedType, 400},
 		{"a batch that is an object", "batch", `{"batch":{}}`, events.RefusedType, 400},
 		{"an unknown type", "batch", batch(`{"type":"shout","userId":"eve"}`), events.RefusedType, 400},
