@@ -99,6 +99,9 @@ func readTee(v value, vendor string) *Destination {
 	default:
 		v.expect("true, an address such as https://events.example.com, or a mapping with host and max_bytes", "")
 	}
+	if strings.Contains(d.URL, "/_refract/") {
+		v.warn("name the vendor's own address", "%s's tee goes to a mount of Refract: if it is this one, a request that it takes goes round for ever", vendor)
+	}
 	return d
 }
 

@@ -43,7 +43,7 @@ func TestTee(t *testing.T) {
 		to("segment", "https://api.segment.io", DefaultQueueBytes),
 		to("rudderstack", "https://dataplane.example.com", DefaultQueueBytes),
 		to("posthog", "https://eu.i.posthog.com", 1<<30),
-		to("amplitude", "http://events.example.com/amplitude", DefaultQueueBytes),
+		to("amplitude", "http://events.example.com/_refract/ingest/amplitude", DefaultQueueBytes),
 		to("braze", "https://rest.iad-01.braze.com", DefaultQueueBytes),
 	}
 	if got := edge.Destinations(); !slices.Equal(got, want) {
