@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -11,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -211,7 +211,8 @@ func TestCohortAPI(t *testing.T) {
 
 // TestCohortPull: a membership at PostHog decides the visitor's page.
 func TestCohortPull(t *testing.T) {
-	var members bytes.Buffer
+	var members atomic.Value // the request comes by another process, which orders nothing
+	members.Store("")
 	asked := make(chan string, 100)
 	vendor := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("Authorization") != "Bearer phx_0123456789abcdef" {
@@ -222,7 +223,7 @@ func TestCohortPull(t *testing.T) {
 		case "/api/projects/4711/cohorts/98/":
 			fmt.Fprint(w, `{"id":98,"name":"Stuck","is_calculating":false,"last_calculation":"2026-11-28T09:00:00Z","count":1,"cohort_type":null}`)
 		case "/api/projects/4711/cohorts/98/persons/":
-			_, _ = w.Write(members.Bytes())
+			fmt.Fprint(w, members.Load())
 		default:
 			http.NotFound(w, r)
 		}
@@ -230,7 +231,7 @@ func TestCohortPull(t *testing.T) {
 	}))
 	defer vendor.Close()
 	dir, v := cohortSite(t, "posthog/98", fmt.Sprintf("cohorts: {posthog: {host: %s, project: 4711, key: phx_0123456789abcdef, cohorts: [98], every: 10m, max_age: 1h}}\n", vendor.URL))
-	fmt.Fprintf(&members, `{"next":null,"previous":null,"results":[{"distinct_ids":[%q,"device-1"],"properties":{}}]}`, v[0])
+	members.Store(fmt.Sprintf(`{"next":null,"previous":null,"results":[{"distinct_ids":[%q,"device-1"],"properties":{}}]}`, v[0]))
 	r := start(t, dir)
 	eventually(t, "the members are pulled", func() bool {
 		_, metrics := r.ask(http.MethodGet, "/metrics", nil)
