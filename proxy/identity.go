@@ -23,6 +23,11 @@ import (
 // other. It never reaches the origin.
 const FirstPartyCookie = "__Host-refract"
 
+// ownID begins the ids that the edge gives. No other source can give an id that
+// begins so: what the cookie holds is believed by its form alone, and may never
+// be somebody else's id.
+const ownID = "refract:"
+
 // firstPartyAge is as long as browsers keep a cookie at most.
 const firstPartyAge = 400 * 24 * time.Hour
 
@@ -39,7 +44,7 @@ type identity struct {
 // gives the visitor; a first-party id beside it is the same browser's.
 func (p *Proxy) identify(set *rules.Set, r *http.Request) identity {
 	var id identity
-	firstParty := false
+	firstParty, needsProof, proved := false, false, false
 	visitor, account := set.Edge.Identity.Visitor, set.Edge.Identity.Account
 	for i := range visitor {
 		s := &visitor[i]
@@ -51,17 +56,21 @@ func (p *Proxy) identify(set *rules.Set, r *http.Request) identity {
 		} else {
 			v, browser = p.readSource(s, r.Header)
 		}
+		needsProof = needsProof || s.Proof != nil
 		switch {
 		case v == "" || v == id.visitor:
 		case id.visitor == "":
-			id.visitor = v
+			id.visitor, proved = v, s.Proof != nil
 			if browser {
 				id.browser = v
 			}
 		case s.Kind == "first-party":
-			// Only an id that nobody can guess: what is merged is merged for good.
+			// An id that nobody can guess, and no user's: what is merged is merged for good.
 			id.anonymous = v
 		}
+	}
+	if needsProof && !proved {
+		id.anonymous = "" // or whoever names a visitor without proof could write into what is known of them
 	}
 	for i := range account {
 		if id.account, _ = p.readSource(&account[i], r.Header); id.account != "" {
@@ -110,7 +119,7 @@ func (p *Proxy) proved(s *rules.IdentitySource, h http.Header) string {
 
 // validID returns the id, or nothing if it can't be one.
 func validID(s string) string {
-	if len(s) > events.MaxID || !utf8.ValidString(s) || strings.IndexFunc(s, unicode.IsControl) >= 0 {
+	if len(s) > events.MaxID || strings.HasPrefix(s, ownID) || !utf8.ValidString(s) || strings.IndexFunc(s, unicode.IsControl) >= 0 {
 		return ""
 	}
 	return s
@@ -161,24 +170,25 @@ func stripCookie(h http.Header, name string) {
 	}
 }
 
-// firstPartyID returns the id, or nothing if newID did not make it.
-func firstPartyID(s string) string {
-	if b, err := base64.RawURLEncoding.DecodeString(s); err != nil || len(b) != 16 {
+// firstPartyID returns the id that a cookie of ours holds, or nothing if it
+// can't be one.
+func firstPartyID(cookie string) string {
+	if b, err := base64.RawURLEncoding.DecodeString(cookie); err != nil || len(b) != 16 {
 		return ""
 	}
-	return s
+	return ownID + cookie
 }
 
-// newID returns 128 random bits.
+// newID returns 128 random bits, for the cookie.
 func newID() string {
 	var b [16]byte
 	rand.Read(b[:])
 	return base64.RawURLEncoding.EncodeToString(b[:])
 }
 
-func firstPartyCookie(id string) string {
+func firstPartyCookie(value string) string {
 	c := http.Cookie{
-		Name: FirstPartyCookie, Value: id, Path: "/", MaxAge: int(firstPartyAge.Seconds()),
+		Name: FirstPartyCookie, Value: value, Path: "/", MaxAge: int(firstPartyAge.Seconds()),
 		Secure: true, HttpOnly: true, SameSite: http.SameSiteLaxMode,
 	}
 	return c.String()

@@ -69,10 +69,10 @@ func TestFirstPartyID(t *testing.T) {
 	}
 	// One browser, two ids: they are one person.
 	do(t, "GET", edge+"/", "Cookie", FirstPartyCookie+"="+id+"; user=ann")
-	if len(s.events) != 1 || s.events[0].Kind != events.Alias || s.events[0].Visitor != "ann" || s.events[0].Anonymous != id {
+	if len(s.events) != 1 || s.events[0].Kind != events.Alias || s.events[0].Visitor != "ann" || s.events[0].Anonymous != ownID+id {
 		t.Fatalf("events: %+v", s.events)
 	}
-	s.merged[id] = "ann"
+	s.merged[ownID+id] = "ann"
 	do(t, "GET", edge+"/", "Cookie", FirstPartyCookie+"="+id+"; user=ann")
 	if len(s.events) != 1 {
 		t.Errorf("what is known is told again: %+v", s.events[1:])
@@ -95,6 +95,57 @@ func TestFirstPartyID(t *testing.T) {
 	do(t, "GET", edge+"/projects/7", "Cookie", FirstPartyCookie+"=alice; user=mallory")
 	if len(s.events) != 0 {
 		t.Errorf("events: %+v", s.events)
+	}
+}
+
+// TestFirstPartyIDIsNobodyElses: a client can put whatever it likes into the
+// cookie, also an id that has the form of ours and is a user's.
+func TestFirstPartyIDIsNobodyElses(t *testing.T) {
+	const victim = "AAECAwQFBgcICQoLDA0ODw" // 22 characters, as a short UUID has
+	edge, s, p := front(t, pageWith(cardPage))
+	alone := withCookie(t, edge, FirstPartyCookie+"="+victim)
+	if p.identify(p.Current(), alone).visitor != ownID+victim {
+		t.Error("the cookie names a user")
+	}
+	do(t, "GET", edge+"/projects/7", "Cookie", FirstPartyCookie+"="+victim+"; user=mallory")
+	if len(s.events) != 1 || s.events[0].Anonymous == victim {
+		t.Errorf("merged into mallory: %+v", s.events)
+	}
+	// Nor can another source give an id of ours.
+	for _, cookie := range []string{"user=" + ownID + victim, "user=%72efract:" + victim} {
+		if id := p.identify(p.Current(), withCookie(t, edge, cookie)); id.visitor != "" {
+			t.Errorf("%s: %q", cookie, id.visitor)
+		}
+	}
+}
+
+// withCookie is a request with a cookie, which nobody sends.
+func withCookie(t *testing.T, edge, cookie string) *http.Request {
+	t.Helper()
+	r, err := http.NewRequest("GET", edge+"/projects/7", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Cookie", cookie)
+	return r
+}
+
+// TestUnprovedIsNeverMerged: where a source asks for proof, what a browser did
+// becomes only a proved visitor's.
+func TestUnprovedIsNeverMerged(t *testing.T) {
+	edge, s, p := front(t, pageWith(cardPage))
+	set := *p.Current()
+	set.Edge.Identity.Visitor = append([]rules.IdentitySource{{Kind: "cookie", Name: "token", Proof: &rules.Proof{}}}, set.Edge.Identity.Visitor...)
+	p.Current = func() *rules.Set { return &set }
+	p.Verify = func(_ *rules.IdentitySource, value string) string { return strings.TrimSuffix(value, ".signed") }
+	own := FirstPartyCookie + "=AAECAwQFBgcICQoLDA0ODw; "
+	do(t, "GET", edge+"/projects/7", "Cookie", own+"user=ann")
+	if len(s.events) != 0 {
+		t.Fatalf("merged into a visitor without proof: %+v", s.events)
+	}
+	do(t, "GET", edge+"/projects/7", "Cookie", own+"token=ann.signed; user=bob")
+	if len(s.events) != 1 || s.events[0].Kind != events.Alias || s.events[0].Visitor != "ann" {
+		t.Errorf("not merged into the proved one: %+v", s.events)
 	}
 }
 

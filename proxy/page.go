@@ -68,8 +68,9 @@ func (p *Proxy) change(x *Exchange, resp *http.Response, document bool) {
 	}
 	if document && len(x.set.Live()) > 0 && x.Request.Method == http.MethodGet && !sharedCacheable(resp.Header) {
 		if p.recognise(x); x.who.mayMint {
-			x.who.visitor = newID()
-			resp.Header.Add("Set-Cookie", firstPartyCookie(x.who.visitor))
+			cookie := newID()
+			x.who.visitor = firstPartyID(cookie)
+			resp.Header.Add("Set-Cookie", firstPartyCookie(cookie))
 		}
 	}
 	switch {
