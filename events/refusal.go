@@ -17,6 +17,7 @@ const (
 	RefusedType        = "type"        // a field is missing or of the wrong JSON type
 	RefusedTime        = "time"        // a time can't be read
 	RefusedID          = "id"          // an id is missing or over MaxID
+	RefusedLoop        = "loop"        // a tee sent it on to here again and again
 	RefusedUnavailable = "unavailable" // the events could not be stored: try again
 )
 
@@ -25,7 +26,7 @@ const (
 func RefusedReasons() []string {
 	return []string{
 		RefusedPath, RefusedMethod, RefusedAuth, RefusedBody, RefusedSize, RefusedDepth,
-		RefusedLimit, RefusedText, RefusedJSON, RefusedType, RefusedTime, RefusedID, RefusedUnavailable,
+		RefusedLimit, RefusedText, RefusedJSON, RefusedType, RefusedTime, RefusedID, RefusedLoop, RefusedUnavailable,
 	}
 }
 

@@ -100,7 +100,7 @@ func readTee(v value, vendor string) *Destination {
 		v.expect("true, an address such as https://events.example.com, or a mapping with host and max_bytes", "")
 	}
 	if strings.Contains(d.URL, "/_refract/") {
-		v.warn("name the vendor's own address", "%s's tee goes to a mount of Refract: if it is this one, a request that it takes goes round for ever", vendor)
+		v.warn("name the vendor's own address", "%s's tee goes to a mount of Refract: if it is this one, each request comes back until it is refused", vendor)
 	}
 	return d
 }

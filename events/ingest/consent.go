@@ -55,8 +55,13 @@ func (c *Consent) says(value string) bool {
 }
 
 // ofBrowser says whether a page sent a request: by what browsers add to each
-// (Fetch standard; Fetch Metadata), and SDKs for servers and apps don't.
+// (Fetch standard; Fetch Metadata), and SDKs for servers and apps don't. A page
+// can have most of that left out (an image without a referrer, over plain HTTP),
+// but not how every browser's User-Agent begins.
 func ofBrowser(r *http.Request) bool {
+	if strings.HasPrefix(r.UserAgent(), "Mozilla/") {
+		return true
+	}
 	for _, name := range [...]string{"Cookie", "Origin", "Referer", "Sec-Fetch-Site", "Sec-Fetch-Mode", "Sec-Fetch-Dest", "Sec-Gpc"} {
 		if len(r.Header[name]) > 0 {
 			return true

@@ -35,6 +35,7 @@ func TestConsent(t *testing.T) {
 		{"opted out", whole, "Cookie: analytics=granted\nSec-GPC: 1", "gpc"},
 		{"not opted out", whole, "Cookie: analytics=granted\nSec-GPC: 0", ""},
 		{"a server", whole, "User-Agent: analytics-go", ""},
+		{"an image of a page, and nothing else", whole, "User-Agent: Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36", "consent"},
 		{"escaped", part, "Cookie: OptanonConsent=groups%3DC0001%3A1%2CC0002%3A1&x=%zz", "consent"}, // broken
 		{"escaped part", part, "Cookie: OptanonConsent=groups%3DC0001%3A1%2CC0002%3A1", ""},
 		{"plain part", part, "Cookie: OptanonConsent=groups=C0001:1%2CC0002:1", ""},

@@ -17,10 +17,30 @@ var told = []string{"Accept", "Anonymousid", "Content-Encoding", "Content-Type",
 // ofVendors are the beginnings of fields that vendors have made up.
 var ofVendors = []string{"Posthog-", "X-Amplitude-", "X-Braze-", "X-Mixpanel-", "X-Posthog-", "X-Rudder-", "X-Segment-"}
 
+// What is sent on says so by CDN-Loop (RFC 8586), so that a tee that leads back
+// here, perhaps by way of others, comes to an end.
+const (
+	loopField = "Cdn-Loop"
+	pseudonym = "refract"
+	maxLoops  = 3 // one edge may send on to another
+)
+
+// sentOn is how often a tee has sent a request on already.
+func sentOn(r *http.Request) (n int) {
+	for _, line := range r.Header[loopField] {
+		for entry := range strings.SplitSeq(line, ",") {
+			if id, _, _ := strings.Cut(entry, ";"); strings.EqualFold(strings.TrimSpace(id), pseudonym) {
+				n++
+			}
+		}
+	}
+	return n
+}
+
 // letter is a request to be sent on: an HTTP/1.1 message (RFC 9112) to a host
 // that is still to be named, with the method, the path below the mount, the
 // query, the body byte for byte, the fields above, Authorization if it is the
-// source's, and the sender's address in X-Forwarded-For. Whoever sends it reads
+// source's, CDN-Loop, and the sender's address in X-Forwarded-For. Whoever sends it reads
 // it with http.ReadRequest.
 func (m *Mount) letter(r *http.Request) ([]byte, error) {
 	var body []byte
@@ -44,6 +64,7 @@ func (m *Mount) letter(r *http.Request) ([]byte, error) {
 	if _, said := out.Header["User-Agent"]; !said {
 		out.Header["User-Agent"] = []string{""} // or Write makes one up
 	}
+	out.Header[loopField] = append(slices.Clip(r.Header[loopField]), pseudonym)
 	if m.vendors(r) {
 		out.Header["Authorization"] = r.Header["Authorization"]
 	}

@@ -77,3 +77,31 @@ func FuzzLetter(f *testing.F) {
 		}
 	})
 }
+
+// TestTeeThatLeadsBack: a request goes round a few times, and then is refused in
+// a way that a tee takes for final.
+func TestTeeThatLeadsBack(t *testing.T) {
+	var letter []byte
+	m := ingest.Mount{Tee: func(_ context.Context, l []byte, _ []*events.Event) error { letter = l; return nil }}
+	r := httptest.NewRequest("POST", "/v1/track", strings.NewReader("body"))
+	r.Header.Set("CDN-Loop", "other; a=b, refracting")
+	for round := 1; ; round++ {
+		err := m.Store(r, nil)
+		if err != nil {
+			a := m.Refuse(httptest.NewRecorder(), err)
+			if round != 4 || a.Status != http.StatusBadRequest || a.Reason != events.RefusedLoop {
+				t.Errorf("round %d: %v, %+v", round, err, a)
+			}
+			break
+		}
+		if round == 9 {
+			t.Fatal("it goes round for ever")
+		}
+		if r, err = http.ReadRequest(bufio.NewReader(bytes.NewReader(letter))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := r.Header.Values("CDN-Loop"); strings.Join(got, ", ") != "other; a=b, refracting, refract, refract, refract" {
+		t.Errorf("CDN-Loop: %q", got)
+	}
+}

@@ -84,6 +84,9 @@ func (m *Mount) Store(r *http.Request, batch []*events.Event) error {
 		return nil
 	}
 	if m.Tee != nil {
+		if sentOn(r) >= maxLoops {
+			return events.Refuse(events.RefusedLoop, "the request was sent on to here again and again: see the tee of the source")
+		}
 		letter, err := m.letter(r)
 		if err != nil {
 			return err

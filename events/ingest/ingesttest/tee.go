@@ -89,7 +89,7 @@ func (e *Edge) told(t *testing.T, r Request) {
 	for name := range got.Header {
 		names = append(names, name)
 	}
-	want := append([]string{"X-Forwarded-For"}, r.Told...)
+	want := append([]string{"X-Forwarded-For", "Cdn-Loop"}, r.Told...)
 	if r.Method != http.MethodGet {
 		want = append(want, "Content-Length")
 	}
