@@ -254,9 +254,9 @@ func TestTeeCloses(t *testing.T) {
 func TestDroppedIsLogged(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newPile()
-		o, _ := timedTo(t, rules.Destination{Kind: rules.Tee + "segment"}, p, func(w http.ResponseWriter, _ *http.Request) {
+		o, _ := timedTo(t, rules.Destination{Kind: rules.Tee + "segment", Key: "a-secret-key"}, p, func(w http.ResponseWriter, _ *http.Request) {
 			w.WriteHeader(http.StatusBadRequest)
-			_, _ = io.WriteString(w, "no such thing")
+			_, _ = io.WriteString(w, "no such thing for a-secret-key")
 		})
 		var log bytes.Buffer
 		o.Log = slog.New(slog.NewTextHandler(&log, nil)) // before anything is sent
@@ -268,7 +268,7 @@ func TestDroppedIsLogged(t *testing.T) {
 		p.putLetters("203.0.113.7", "a")
 		<-p.empty
 		synctest.Wait()
-		if n := strings.Count(log.String(), "no such thing"); n != 2 || strings.Count(log.String(), "\n") != 2 {
+		if n := strings.Count(log.String(), "no such thing"); n != 2 || strings.Count(log.String(), "\n") != 2 || strings.Contains(log.String(), "a-secret-key") {
 			t.Errorf("%s", log.String())
 		}
 		if c := o.Counts()["it"]; c.Dropped[Refused] != 11 {

@@ -25,7 +25,9 @@ type Destination struct {
 	// URL is where the vendor's API begins, without a slash at its end, or the
 	// whole address of a webhook. Empty for files.
 	URL string
-	Key string // the vendor's key, or what a webhook is signed with, resolved; empty: not signed
+	// Key is the vendor's key, or what a webhook is signed with, resolved; empty: not
+	// signed. Requests of a tee carry theirs.
+	Key string
 	// Group is the vendor's name for the kind of group that accounts are: where
 	// it needs one and there is none, exposures of accounts are left out.
 	Group    string

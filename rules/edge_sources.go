@@ -45,6 +45,9 @@ func (e *Edge) readSources(v value) {
 		source.Tee, source.Consent = readTee(s.get("tee"), vendor.name), readConsent(s.get("consent"))
 		if key, ok := secret(s.get(vendor.key)); ok {
 			source.Key = key
+			if source.Tee != nil {
+				source.Tee.Key = key
+			}
 			if e.Sources == nil {
 				e.Sources = map[string]Source{}
 			}

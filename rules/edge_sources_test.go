@@ -36,7 +36,7 @@ func TestTee(t *testing.T) {
 	dir, _ := unpack(t, "testdata/good/tee.txtar")
 	edge := load(t, dir).Edge
 	to := func(vendor, url string, bytes int64) Destination {
-		return Destination{Name: "tee:" + vendor, Kind: "tee:" + vendor, URL: url, MaxBytes: bytes}
+		return Destination{Name: "tee:" + vendor, Kind: "tee:" + vendor, URL: url, Key: "a-key", MaxBytes: bytes}
 	}
 	want := []Destination{
 		{Name: "segment", Kind: "segment", URL: "https://api.segment.io", Key: "a-key", MaxBytes: DefaultQueueBytes},

@@ -3,10 +3,12 @@ package token
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
+	neturl "net/url"
 	"strconv"
 	"strings"
 	"sync"
@@ -37,6 +39,7 @@ const (
 // are used until others are.
 type keySet struct {
 	url    string
+	shown  string // that, less what may be secret in it
 	now    atomic.Pointer[keys]
 	wanted chan struct{} // a token had a key that isn't there
 	tried  chan struct{} // closed after the first try to fetch it
@@ -45,6 +48,10 @@ type keySet struct {
 
 func newKeySet(url string) *keySet {
 	s := &keySet{url: url, wanted: make(chan struct{}, 1), tried: make(chan struct{}), stop: func() {}}
+	if u, err := neturl.Parse(url); err == nil {
+		u.User, u.RawQuery = nil, ""
+		s.shown = u.String()
+	}
 	s.now.Store(noKeys())
 	return s
 }
@@ -88,7 +95,7 @@ func (s *keySet) run(ctx context.Context, client *http.Client, log *slog.Logger)
 		case err != nil:
 			if !failing {
 				log.Warn("a key set can't be fetched: tokens are verified by the keys that are there",
-					slog.String("jwks", s.url), slog.Int("keys", len(s.now.Load().list)), slog.String("error", err.Error()))
+					slog.String("jwks", s.shown), slog.Int("keys", len(s.now.Load().list)), slog.String("error", err.Error()))
 			}
 			failing, wait, pause = true, pause, min(2*pause, longestPause)
 		default:
@@ -97,7 +104,7 @@ func (s *keySet) run(ctx context.Context, client *http.Client, log *slog.Logger)
 				s.now.Store(fetched)
 			}
 			if changed || failing {
-				log.Info("a key set was fetched", slog.String("jwks", s.url), slog.Int("keys", len(s.now.Load().list)))
+				log.Info("a key set was fetched", slog.String("jwks", s.shown), slog.Int("keys", len(s.now.Load().list)))
 			}
 			failing, pause = false, firstPause
 		}
@@ -131,6 +138,9 @@ func fetch(ctx context.Context, client *http.Client, url string) (*keys, time.Du
 	req.Header.Set("User-Agent", "refract")
 	resp, err := client.Do(req)
 	if err != nil {
+		if wrapped := (*neturl.Error)(nil); errors.As(err, &wrapped) {
+			err = wrapped.Err // which doesn't repeat the URL
+		}
 		return nil, 0, err
 	}
 	defer resp.Body.Close()

@@ -238,7 +238,7 @@ func TestFailures(t *testing.T) {
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			i, v := newIssuer(t)
-			s := byKeys(keysURL)
+			s := byKeys(keysURL + "?code=a-secret")
 			token := sign(t, jose.ES256, key, "a", now())
 			i.answers(answer)
 			use(t, v, s)
@@ -251,7 +251,7 @@ func TestFailures(t *testing.T) {
 			if n := len(fetches); n < 24 || n > 32 {
 				t.Errorf("%s: %d tries in two hours", name, n)
 			}
-			if log := i.logged(); strings.Count(log, "\n") != 1 || !strings.Contains(log, "a key set can't be fetched") || !strings.Contains(log, keysURL) {
+			if log := i.logged(); strings.Count(log, "\n") != 1 || !strings.Contains(log, "a key set can't be fetched") || !strings.Contains(log, keysURL) || strings.Contains(log, "a-secret") {
 				t.Errorf("%s: log:\n%s", name, log)
 			}
 			i.has(set)
