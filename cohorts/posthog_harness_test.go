@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/seed14307185/refract/cohorts"
+	"github.com/seed14307185/refract/internal/pipes"
 	"github.com/seed14307185/refract/segments"
 	"github.com/seed14307185/refract/store"
 )
@@ -112,11 +113,10 @@ type request struct {
 // posthog is a project at PostHog, in a synctest bubble: connections are in
 // memory, so that time goes on while somebody waits on one.
 type posthog struct {
-	t     *testing.T
-	began time.Time
-	conns chan net.Conn
-	gone  chan struct{}
-	log   lines
+	t        *testing.T
+	began    time.Time
+	listener *pipes.Listener
+	log      lines
 
 	mu       sync.Mutex
 	requests []request
@@ -129,29 +129,11 @@ type posthog struct {
 
 const personalKey = "phx_0123456789"
 
-func (p *posthog) Accept() (net.Conn, error) {
-	select {
-	case c := <-p.conns:
-		return c, nil
-	case <-p.gone:
-		return nil, net.ErrClosed
-	}
-}
-
-func (p *posthog) Close() error   { close(p.gone); return nil }
-func (p *posthog) Addr() net.Addr { return &net.UnixAddr{Name: "pipe", Net: "unix"} }
-
-func (p *posthog) dial(ctx context.Context, _, address string) (net.Conn, error) {
+func (p *posthog) dial(ctx context.Context, network, address string) (net.Conn, error) {
 	if address != "us.posthog.test:80" {
 		p.t.Errorf("somebody connects to %s", address)
 	}
-	ours, theirs := net.Pipe()
-	select {
-	case p.conns <- theirs:
-		return ours, nil
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
+	return p.listener.Dial(ctx, network, address)
 }
 
 func (p *posthog) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -227,12 +209,12 @@ func (p *posthog) logged(text string) int { return strings.Count(p.logs(), text)
 func pulling(t *testing.T, f func(p *posthog, k *kept, puller *cohorts.Puller)) {
 	synctest.Test(t, func(t *testing.T) {
 		p := &posthog{
-			t: t, began: time.Now(), conns: make(chan net.Conn), gone: make(chan struct{}), size: 2,
+			t: t, began: time.Now(), listener: pipes.Listen(), size: 2,
 			meta:    map[int]map[string]any{98: {"last_calculation": "2026-11-28T09:00:00Z", "is_calculating": false, "count": 3}},
 			persons: map[int][][]string{98: {{"ann", "ann-device"}, {"bob"}, {"cid", "", strings.Repeat("x", 201), "c\x01d"}}},
 		}
 		server := &http.Server{Handler: p}
-		go func() { _ = server.Serve(p) }()
+		go func() { _ = server.Serve(p.listener) }()
 		transport := &http.Transport{DialContext: p.dial}
 		k := &kept{}
 		puller := &cohorts.Puller{Keeper: k, Log: slog.New(slog.NewTextHandler(&p.log, nil)), Transport: transport}

@@ -5,7 +5,6 @@ import (
 	"context"
 	"io"
 	"log/slog"
-	"net"
 	"net/http"
 	"strconv"
 	"sync"
@@ -13,38 +12,9 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/seed14307185/refract/internal/pipes"
 	"github.com/seed14307185/refract/rules"
 )
-
-// pipes is a listener whose connections are in memory, so that time in a
-// synctest bubble goes on while somebody waits on one.
-type pipes struct {
-	conns chan net.Conn
-	once  sync.Once
-	gone  chan struct{}
-}
-
-func (l *pipes) Accept() (net.Conn, error) {
-	select {
-	case c := <-l.conns:
-		return c, nil
-	case <-l.gone:
-		return nil, net.ErrClosed
-	}
-}
-
-func (l *pipes) Close() error   { l.once.Do(func() { close(l.gone) }); return nil }
-func (l *pipes) Addr() net.Addr { return &net.UnixAddr{Name: "pipe", Net: "unix"} }
-
-func (l *pipes) dial(ctx context.Context, _, _ string) (net.Conn, error) {
-	ours, theirs := net.Pipe()
-	select {
-	case l.conns <- theirs:
-		return ours, nil
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
-}
 
 // timed runs an outbox with a webhook in a bubble. tries gets the time of each
 // request since the beginning.
@@ -55,7 +25,7 @@ func timed(t *testing.T, p *pile, answer http.HandlerFunc) (o *Outbox, tries fun
 
 func timedTo(t *testing.T, d rules.Destination, p *pile, answer http.HandlerFunc) (o *Outbox, tries func() []time.Duration) {
 	t.Helper()
-	l := &pipes{conns: make(chan net.Conn), gone: make(chan struct{})}
+	l := pipes.Listen()
 	var mu sync.Mutex
 	var at []time.Duration
 	began := time.Now()
@@ -68,7 +38,7 @@ func timedTo(t *testing.T, d rules.Destination, p *pile, answer http.HandlerFunc
 		answer(w, r)
 	})}
 	go func() { _ = server.Serve(l) }()
-	transport := &http.Transport{DialContext: l.dial}
+	transport := &http.Transport{DialContext: l.Dial}
 	o = &Outbox{Store: p, Log: slog.New(slog.DiscardHandler), Transport: transport}
 	d.Name, d.URL, d.MaxBytes = "it", "http://destination", 1<<20
 	o.Use([]rules.Destination{d})

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"path/filepath"
 	"slices"
 	"testing"
 	"time"
@@ -287,17 +286,7 @@ func TestDeliveryCutAtEveryByte(t *testing.T) {
 	}
 	all := []string{"ann", "bob", "p1", "p2", "p3"}
 	for size := sizes[0]; size <= sizes[pages-1]; size += step {
-		cut := filepath.Join(t.TempDir(), "cut")
-		if err := os.CopyFS(cut, os.DirFS(image)); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.Truncate(walFile(t, cut), size); err != nil {
-			t.Fatal(err)
-		}
-		s, err := Open(Options{Dir: cut, Log: slog.New(slog.DiscardHandler), Now: c.now, Reserve: 1})
-		if err != nil {
-			t.Fatal(err)
-		}
+		s, cut := openCut(t, image, size, c)
 		use(t, s, set)
 		if got := members(s, set, c.now(), all...); got != "ann " {
 			t.Fatalf("cut at %d: in the segment: %q", size, got)

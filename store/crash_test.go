@@ -65,17 +65,7 @@ func TestTruncatedAtEveryByte(t *testing.T) {
 		step = 37
 	}
 	for size := begin; size <= acked[len(acked)-1].size; size += step {
-		cut := filepath.Join(t.TempDir(), "cut")
-		if err := os.CopyFS(cut, os.DirFS(image)); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.Truncate(walFile(t, cut), size); err != nil {
-			t.Fatal(err)
-		}
-		s, err := Open(Options{Dir: cut, Log: slog.New(slog.DiscardHandler), Now: c.now, Reserve: 1})
-		if err != nil {
-			t.Fatalf("cut at %d: %v", size, err)
-		}
+		s, cut := openCut(t, image, size, c)
 		have := logged(t, s)
 		want := 0
 		for _, a := range acked {
@@ -95,6 +85,24 @@ func TestTruncatedAtEveryByte(t *testing.T) {
 		closed(t, s)
 		os.RemoveAll(cut)
 	}
+}
+
+// openCut opens a copy of a store whose write-ahead log ends after so many
+// bytes. The caller removes the copy, which is big, once it is closed.
+func openCut(t *testing.T, image string, size int64, c *clock) (s *Store, dir string) {
+	t.Helper()
+	dir = filepath.Join(t.TempDir(), "cut")
+	if err := os.CopyFS(dir, os.DirFS(image)); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Truncate(walFile(t, dir), size); err != nil {
+		t.Fatal(err)
+	}
+	s, err := Open(Options{Dir: dir, Log: slog.New(slog.DiscardHandler), Now: c.now, Reserve: 1})
+	if err != nil {
+		t.Fatalf("cut at %d: %v", size, err)
+	}
+	return s, dir
 }
 
 // sameAsRefolded compares what the store keeps with a fold of its log.

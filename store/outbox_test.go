@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"path/filepath"
 	"testing"
 	"time"
 
@@ -301,17 +300,7 @@ func TestLetterIsWrittenWithItsEnrolment(t *testing.T) {
 	}
 	counts := map[int]bool{}
 	for size := begin; size <= end; size += step {
-		cut := filepath.Join(t.TempDir(), "cut")
-		if err := os.CopyFS(cut, os.DirFS(image)); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.Truncate(walFile(t, cut), size); err != nil {
-			t.Fatal(err)
-		}
-		s, err := Open(Options{Dir: cut, Log: slog.New(slog.DiscardHandler), Now: c.now, Reserve: 1})
-		if err != nil {
-			t.Fatalf("cut at %d: %v", size, err)
-		}
+		s, cut := openCut(t, image, size, c)
 		enrolled := 0
 		for i := range 4 {
 			b, err := s.get(enrolKey(runID(t, s, set), segments.Unit{Who: segments.Visitor, ID: fmt.Sprint("v", i)}))

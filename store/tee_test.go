@@ -4,9 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"log/slog"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -151,17 +149,7 @@ func TestLetterIsWrittenWithItsEvents(t *testing.T) {
 	}
 	seen := map[int]bool{}
 	for size := end; size >= begin; size -= step {
-		cut := filepath.Join(t.TempDir(), "cut")
-		if err := os.CopyFS(cut, os.DirFS(image)); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.Truncate(walFile(t, cut), size); err != nil {
-			t.Fatal(err)
-		}
-		s, err := Open(Options{Dir: cut, Log: slog.New(slog.DiscardHandler), Now: c.now, Reserve: 1})
-		if err != nil {
-			t.Fatalf("cut at %d: %v", size, err)
-		}
+		s, cut := openCut(t, image, size, c)
 		sure := 0
 		for at, n := range acknowledged {
 			if at <= size {

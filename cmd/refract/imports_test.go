@@ -14,7 +14,7 @@ import (
 // rooms is a statement of policy: "a, b < c" says that c may import a and b,
 // and whatever they may import. Don't change it to make a build pass.
 const rooms = `
-	< rewrite/selector, rewrite/coding, rewrite/internal/first, events, certs, certs/acmetest, demo/planner, proxy/cache;
+	< internal/pipes, rewrite/selector, rewrite/coding, rewrite/internal/first, events, certs, certs/acmetest, demo/planner, proxy/cache;
 	rewrite/selector < rewrite;
 	events < events/ingest;
 	events/ingest < events/ingest/ingesttest, events/segment, events/braze, events/amplitude, events/mixpanel, events/posthog;

@@ -7,7 +7,6 @@ import (
 	"crypto/rand"
 	"io"
 	"log/slog"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -19,38 +18,9 @@ import (
 
 	"github.com/go-jose/go-jose/v4"
 
+	"github.com/seed14307185/refract/internal/pipes"
 	"github.com/seed14307185/refract/rules"
 )
-
-// pipes is a listener whose connections are in memory, so that time in a
-// synctest bubble goes on while somebody waits on one.
-type pipes struct {
-	conns chan net.Conn
-	once  sync.Once
-	gone  chan struct{}
-}
-
-func (l *pipes) Accept() (net.Conn, error) {
-	select {
-	case c := <-l.conns:
-		return c, nil
-	case <-l.gone:
-		return nil, net.ErrClosed
-	}
-}
-
-func (l *pipes) Close() error   { l.once.Do(func() { close(l.gone) }); return nil }
-func (l *pipes) Addr() net.Addr { return &net.UnixAddr{Name: "pipe", Net: "unix"} }
-
-func (l *pipes) dial(ctx context.Context, _, _ string) (net.Conn, error) {
-	ours, theirs := net.Pipe()
-	select {
-	case l.conns <- theirs:
-		return ours, nil
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
-}
 
 // issuer is a server with a key set, in a bubble.
 type issuer struct {
@@ -100,7 +70,7 @@ func (i *issuer) has(set []byte, header ...string) {
 // by the caller.
 func newIssuer(t *testing.T) (*issuer, *Verifiers) {
 	t.Helper()
-	l := &pipes{conns: make(chan net.Conn), gone: make(chan struct{})}
+	l := pipes.Listen()
 	i := &issuer{began: time.Now()}
 	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		i.mu.Lock()
@@ -112,7 +82,7 @@ func newIssuer(t *testing.T) (*issuer, *Verifiers) {
 	go func() { _ = server.Serve(l) }()
 	v := &Verifiers{
 		Log:       slog.New(slog.NewTextHandler(i, nil)),
-		Transport: &http.Transport{DialContext: l.dial, DisableKeepAlives: true},
+		Transport: &http.Transport{DialContext: l.Dial, DisableKeepAlives: true},
 	}
 	t.Cleanup(func() {
 		v.Close()
