@@ -40,7 +40,7 @@ func TestTruncatedAtEveryByte(t *testing.T) {
 	}
 	settle(t, s)
 	begin := logSize(t, dir)
-	for i := range 12 {
+	for i := range 6 {
 		v := visitors[i%2]
 		list := []*events.Event{track(c, v, "Project Created"), track(c, v, "Report Exported")}
 		if i == 4 {
