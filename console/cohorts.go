@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
-	"strconv"
 	"time"
 
 	"github.com/seed14307185/refract/cohorts"
@@ -85,7 +84,7 @@ func (c *Console) upload(w http.ResponseWriter, r *http.Request) {
 	}
 	from := cohorts.Upload{File: cmp.Or(query.Get("file"), "body"), Column: query.Get("column")}
 	limit := set.Edge.Cohorts.MaxAge
-	err := parameter(query, "accounts", &from.Accounts, strconv.ParseBool)
+	err := parameter(query, "accounts", &from.Accounts, parseTruth)
 	if err == nil {
 		err = parameter(query, "max_age", &limit, rules.ParseDuration)
 	}
@@ -140,6 +139,13 @@ func (c *Console) record(w http.ResponseWriter, r *http.Request, e store.Entry) 
 }
 
 func cohortName(r *http.Request) string { return r.PathValue("word") + "/" + r.PathValue("id") }
+
+func parseTruth(s string) (bool, error) {
+	if s != "true" && s != "false" {
+		return false, fmt.Errorf("%q is neither true nor false", s)
+	}
+	return s == "true", nil
+}
 
 // parameter reads a parameter of a query, if it is there.
 func parameter[T any](query url.Values, name string, to *T, parse func(string) (T, error)) error {

@@ -6,7 +6,9 @@ import (
 	"strings"
 )
 
-var cohortSyntax = syntax(`^[a-z0-9-]+/[^/\s]+$`)
+// An id is without control characters: names are keys of the store, which has a
+// NUL after some, and stand in the log. Bytes that aren't UTF-8 match as U+FFFD.
+var cohortSyntax = syntax(`^[a-z0-9-]+/[^/\s\p{Cc}\x{FFFD}]+$`)
 
 // CohortName says whether a segment can ask for a cohort of that name.
 func CohortName(name string) bool { return cohortSyntax().MatchString(name) }

@@ -181,8 +181,8 @@ func TestCohortAPI(t *testing.T) {
 		"/api/cohorts/CRM/1":                    http.StatusBadRequest,
 		"/api/cohorts/crm/a%2Fb":                http.StatusBadRequest,
 		"/api/cohorts/crm/a%20b":                http.StatusBadRequest,
-		"/api/cohorts/crm/stuck?accounts=maybe": http.StatusBadRequest,
-		"/api/cohorts/crm":                      http.StatusNotFound,
+		"/api/cohorts/crm/stuck?accounts=maybe": http.StatusBadRequest, "/api/cohorts/crm/%00": http.StatusBadRequest,
+		"/api/cohorts/crm": http.StatusNotFound,
 	} {
 		if status, body := put(path, "ann\n"); status != want || want != http.StatusNotFound && !strings.Contains(body, `{"error":`) {
 			t.Errorf("PUT %s: %d %s", path, status, body)
