@@ -40,6 +40,9 @@ func Enrol(t *Tally, known *Enrolment, x *rules.Exposure) (now Enrolment, first 
 	if known == nil {
 		now = Enrolment{Arm: x.Arm, Treatment: x.Treatment, At: x.At.UnixMilli()}
 		t.count(&now, +1)
+		if t.Started != 0 {
+			t.Latest = max(t.Latest, now.At)
+		}
 		return now, true
 	}
 	now = *known

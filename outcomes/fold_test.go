@@ -38,24 +38,26 @@ func (s step) String() string {
 	return fmt.Sprintf("%s closed at %d", s.id, s.at)
 }
 
+// Times of histories are multiples of unit, 12 hours.
 const (
-	metricWindow    = 20
-	guardrailWindow = 35
+	unit            = dayMillis / 2
+	metricWindow    = 20 * unit
+	guardrailWindow = 35 * unit
 )
 
 func testRule() *rules.Rule {
 	return &rules.Rule{
 		Metric: rules.Metric{
-			Event: "Invited", Within: metricWindow * time.Millisecond,
+			Event: "Invited", Within: time.Duration(metricWindow) * time.Millisecond,
 			Where: []segments.Match{{Key: "real", Test: segments.Test{Op: segments.Is, Values: []any{true}}}},
 		},
-		Guardrail: rules.Guardrail{Event: "Abandoned", Within: guardrailWindow * time.Millisecond, Tolerate: .1, Baseline: .2},
+		Guardrail: rules.Guardrail{Event: "Abandoned", Within: time.Duration(guardrailWindow) * time.Millisecond, Tolerate: .1, Baseline: .2},
 	}
 }
 
 func randomStep(rnd *rand.Rand, kind string, ids int) step {
 	id := func() string { return fmt.Sprintf("u%d", rnd.IntN(ids)) }
-	s := step{kind: kind, id: id(), other: id(), at: 1000 + rnd.Int64N(60)}
+	s := step{kind: kind, id: id(), other: id(), at: (1000 + rnd.Int64N(60)) * unit}
 	s.arm, s.treatment = rules.Treatment, .5
 	if rnd.IntN(3) == 0 {
 		s.treatment = .9
@@ -84,7 +86,14 @@ type world struct {
 }
 
 func newWorld(r *rules.Rule) *world {
-	return &world{rule: r, tally: NewTally(), known: map[string]*Enrolment{}, is: map[string]string{}}
+	return &world{rule: r, tally: startedTally(), known: map[string]*Enrolment{}, is: map[string]string{}}
+}
+
+// startedTally is that of a run that began within the histories.
+func startedTally() *Tally {
+	t := NewTally()
+	t.Started = 1010 * unit
+	return t
 }
 
 func (w *world) canonical(id string) string {
@@ -150,7 +159,8 @@ func logE(t *Tally) float64 {
 }
 
 func same(a, b *Tally) bool {
-	return a.Mixed == b.Mixed && slices.Equal(a.Epochs, b.Epochs) && math.Abs(logE(a)-logE(b)) <= 1e-9
+	return a.Mixed == b.Mixed && slices.Equal(a.Epochs, b.Epochs) && math.Abs(logE(a)-logE(b)) <= 1e-9 &&
+		a.Started == b.Started && a.Latest == b.Latest && slices.Equal(a.Days, b.Days) && slices.Equal(a.Weeks, b.Weeks)
 }
 
 func TestFoldEqualsRecount(t *testing.T) {
@@ -193,8 +203,18 @@ func TestFoldEqualsRecount(t *testing.T) {
 			}
 		}
 		seen["Mixed"] += int(w.tally.Mixed)
+		for i, d := range w.tally.Days {
+			if i > 0 && d != (Day{}) {
+				seen["later days"]++
+			}
+		}
+		for _, c := range w.tally.Weeks {
+			if c.Week > 0 {
+				seen["later weeks"]++
+			}
+		}
 	}
-	for _, name := range []string{"Exposed", "Converted", "Harmed", "Settled", "Closed", "ClosedHarmed", "Matured", "MaturedConverted", "Moved", "Mixed"} {
+	for _, name := range []string{"Exposed", "Converted", "Harmed", "Settled", "Closed", "ClosedHarmed", "Matured", "MaturedConverted", "Moved", "Mixed", "later days", "later weeks"} {
 		if seen[name] < 100 {
 			t.Errorf("the histories hardly reach %s: %d", name, seen[name])
 		}

@@ -106,25 +106,63 @@ func (p *person) moved() bool {
 	})
 }
 
-func (p *person) did(is func(events.Event) bool, window int64) bool {
+// did is when the person first did it within the window; 0: never.
+func (p *person) did(is func(events.Event) bool, window int64) (first int64) {
 	final, _ := p.first()
-	return p.some(func(x *step, s step) bool {
-		return s.kind == "event" && is(s.event) && x.at < s.at && s.at <= final.at+window
+	p.some(func(x *step, s step) bool {
+		if s.kind == "event" && is(s.event) && x.at < s.at && s.at <= final.at+window && (first == 0 || s.at < first) {
+			first = s.at
+		}
+		return false
 	})
+	return first
 }
 
 func (p *person) over(window int64) bool {
 	return p.some(func(x *step, s step) bool { return s.kind == "close" && s.at >= x.at+window })
 }
 
+type weekKey struct {
+	week      int
+	treatment float64
+}
+
+// at is a map's entry, made if there is none.
+func at[K comparable, V any](m map[K]*V, k K) *V {
+	if m[k] == nil {
+		m[k] = new(V)
+	}
+	return m[k]
+}
+
+func (d *Day) arm(arm rules.Arm) *FirstOutcomes {
+	if arm == rules.Treatment {
+		return &d.TreatmentArm
+	}
+	return &d.ControlArm
+}
+
+// latest is the latest exposure that was the first of an id, or of the person.
+func (p *person) latest() (at int64) {
+	for _, q := range p.was {
+		at = max(at, q.latest())
+	}
+	if x, _ := p.first(); x != nil {
+		at = max(at, x.at)
+	}
+	return at
+}
+
 // recount is the oracle: the tally from the full lists.
 func recount(history []step) *Tally {
-	epochs, t := map[float64]*Epoch{}, NewTally()
+	epochs, t := map[float64]*Epoch{}, startedTally()
+	days, weeks := map[int64]*Day{}, map[weekKey]*Week{}
 	for _, p := range people(history) {
 		x, _ := p.first()
 		if x == nil {
 			continue
 		}
+		t.Latest = max(t.Latest, p.latest())
 		if p.mixed() {
 			t.Mixed++
 			continue
@@ -136,7 +174,14 @@ func recount(history []step) *Tally {
 		if x.arm == rules.Treatment {
 			c = &epochs[x.treatment].TreatmentArm
 		}
-		converted, harmed := p.did(isMetric, metricWindow), p.did(isGuardrail, guardrailWindow)
+		conversion, harm := p.did(isMetric, metricWindow), p.did(isGuardrail, guardrailWindow)
+		if conversion != 0 {
+			at(days, (conversion-x.at)/dayMillis).arm(x.arm).Converted++
+		}
+		if harm != 0 {
+			at(days, (harm-x.at)/dayMillis).arm(x.arm).Harmed++
+		}
+		converted, harmed := conversion != 0, harm != 0
 		matured, closed := p.over(metricWindow), p.over(guardrailWindow)
 		for count, is := range map[*int64]bool{
 			&c.Exposed: true, &c.Moved: p.moved(),
@@ -147,7 +192,27 @@ func recount(history []step) *Tally {
 				*count++
 			}
 		}
+		if matured {
+			week := at(weeks, weekKey{int(max(0, x.at-t.Started) / weekMillis), x.treatment})
+			cohort := &week.ControlArm
+			if x.arm == rules.Treatment {
+				cohort = &week.TreatmentArm
+			}
+			cohort.Matured++
+			if converted {
+				cohort.Converted++
+			}
+		}
 	}
+	for i := int64(0); len(days) > 0; i++ {
+		t.Days = append(t.Days, *at(days, i))
+		delete(days, i)
+	}
+	for k, w := range weeks {
+		w.Week, w.Treatment = k.week, k.treatment
+		t.Weeks = append(t.Weeks, *w)
+	}
+	slices.SortFunc(t.Weeks, func(a, b Week) int { return cmp.Or(a.Week-b.Week, cmp.Compare(a.Treatment, b.Treatment)) })
 	for _, e := range epochs {
 		t.Epochs = append(t.Epochs, *e)
 	}

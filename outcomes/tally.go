@@ -50,6 +50,21 @@ type Tally struct {
 	MaxLogE     float64 `json:"max_log_e"`      // that the guardrail is breached
 	MaxLiftLogE float64 `json:"max_lift_log_e"` // that the metric changed
 	MaxSRMLogE  float64 `json:"max_srm_log_e"`  // that the arms' sizes are wrong
+
+	// Started is when the run began, in Unix milliseconds, set before the first
+	// fold. While it is 0, as in the tally of a run that an earlier release
+	// began, Latest, Days and Weeks are not kept.
+	Started int64 `json:"started,omitempty"`
+	Latest  int64 `json:"latest,omitempty"` // the latest first exposure, in Unix milliseconds
+	// Days has the first outcomes by whole days since the unit's exposure, the
+	// 30th also what came later. Epochs are pooled: it is to be looked at, and
+	// no test reads it.
+	Days []Day `json:"days,omitempty"`
+	// Weeks has the units whose metric window closed by the week of the run in
+	// which they were exposed, sorted by Week and Treatment; none is empty.
+	// Exposures before Started are of the first week, those after a year of the
+	// 52nd.
+	Weeks []Week `json:"weeks,omitempty"`
 }
 
 // NewTally returns the tally of a rule that nobody reached yet.
@@ -59,12 +74,20 @@ func NewTally() *Tally { return &Tally{} }
 // node folded them. The extremes of the evidence stay t's own: those of a part
 // are none of the whole, which is to be judged anew.
 func (t *Tally) Add(o *Tally) {
+	t.addDetail(o)
 	for _, e := range o.Epochs {
 		i := t.epoch(e.Treatment)
 		t.Epochs[i].TreatmentArm.add(e.TreatmentArm, +1)
 		t.Epochs[i].ControlArm.add(e.ControlArm, +1)
 	}
 	t.Mixed += o.Mixed
+}
+
+// Clone returns a copy that shares nothing with t.
+func (t *Tally) Clone() Tally {
+	c := *t
+	c.Epochs, c.Days, c.Weeks = slices.Clone(t.Epochs), slices.Clone(t.Days), slices.Clone(t.Weeks)
+	return c
 }
 
 // replace counts now instead of old, the same unit.
@@ -88,6 +111,10 @@ func (t *Tally) count(n *Enrolment, times int64) {
 	}
 	if *e == (Epoch{Treatment: e.Treatment}) {
 		t.Epochs = slices.Delete(t.Epochs, i, i+1)
+	}
+	if t.Started != 0 {
+		t.countDays(n, times)
+		t.countWeeks(n, times)
 	}
 }
 

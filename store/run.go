@@ -119,6 +119,7 @@ func (w *writer) trackedRun(r *rules.Rule, now time.Time) (*tracked, error) {
 	}
 	if b == nil {
 		t.run = w.newRun(r, now)
+		t.tally.Started = t.run.Started.UnixMilli()
 		return t, w.putRun(t)
 	}
 	if err := json.Unmarshal(b, &t.run); err != nil {
@@ -151,8 +152,7 @@ func (w *writer) putRun(t *tracked) error {
 }
 
 func (t *tracked) standing() Standing {
-	s := Standing{Run: t.run, Tally: *t.tally}
-	s.Tally.Epochs = append([]outcomes.Epoch(nil), t.tally.Epochs...)
+	s := Standing{Run: t.run, Tally: t.tally.Clone()}
 	s.Verdict = outcomes.Judge(&s.Tally, t.rule)
 	return s
 }
@@ -228,6 +228,7 @@ func (s *Store) Resume(ctx context.Context, rule, who, why string) error {
 		}
 		t.run = w.newRun(t.rule, w.s.opts.Now().UTC())
 		t.tally = outcomes.NewTally()
+		t.tally.Started = t.run.Started.UnixMilli()
 		if err := w.putRun(t); err != nil {
 			return err
 		}
