@@ -42,12 +42,7 @@ func (g GuardrailTest) LogE(epochs []Sample) float64 {
 	var free, based [bets]float64 // each bet's ln so far
 	r0 := 1 + g.Tolerate
 	ratios := betRatios()
-	n := 0 // of based
-	if g.Baseline > 0 && g.Baseline < 1 {
-		for n < bets && ratios[n]*r0*g.Baseline < maxBetRate {
-			n++
-		}
-	}
+	n := g.based()
 	for _, e := range epochs {
 		if !e.randomised() {
 			continue
@@ -74,6 +69,43 @@ func (g GuardrailTest) LogE(epochs []Sample) float64 {
 		sum += math.Exp(x - top)
 	}
 	return top + math.Log(sum/float64(bets+n))
+}
+
+// based is how many of the bets are made at the declared base rate too: the
+// first ones.
+func (g GuardrailTest) based() (n int) {
+	ratios := betRatios()
+	if g.Baseline > 0 && g.Baseline < 1 {
+		for n < bets && ratios[n]*(1+g.Tolerate)*g.Baseline < maxBetRate {
+			n++
+		}
+	}
+	return n
+}
+
+// Bet is one of the bets: what each unit of an epoch multiplies it by.
+type Bet struct {
+	Ratio                      float64 // of treatment's rate to control's, that it is on
+	Baseline                   float64 // control's rate, that it is on; 0: on none
+	TreatmentHarm, TreatmentOK float64
+	ControlHarm, ControlOK     float64
+}
+
+// Bets returns the bets of an epoch with the probability of treatment share,
+// which lies in (0, 1). E is the average of their products.
+func (g GuardrailTest) Bets(share float64) []Bet {
+	var all []Bet
+	r0, ratios := 1+g.Tolerate, betRatios()
+	add := func(k, p0 float64, f factors) {
+		all = append(all, Bet{k * r0, p0, f.treatmentHarm, f.treatmentOK, f.controlHarm, f.controlOK})
+	}
+	for _, k := range ratios {
+		add(k, 0, baselineFree(share, r0, k*r0))
+	}
+	for _, k := range ratios[:g.based()] {
+		add(k, g.Baseline, atBaseline(share, r0, k*r0, g.Baseline))
+	}
+	return all
 }
 
 // Threshold is the ln E at which the guardrail is breached: ln 1/alpha.

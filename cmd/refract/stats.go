@@ -7,6 +7,7 @@ import (
 	"math"
 	"strconv"
 	"strings"
+	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
@@ -21,13 +22,13 @@ func newStatsCommand() *cobra.Command {
 		Short: "The statistics as a calculator",
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 0 {
-				return usageErrorf("there is no statistic %q: it is guardrail, lift or srm", args[0])
+				return usageErrorf("there is no statistic %q: it is guardrail, factors, lift or srm", args[0])
 			}
-			return usageErrorf("which statistic: guardrail, lift or srm?")
+			return usageErrorf("which statistic: guardrail, factors, lift or srm?")
 		},
 		RunE: func(*cobra.Command, []string) error { return nil }, // cobra checks Args only of what runs
 	}
-	cmd.AddCommand(newStatsGuardrailCommand(), newStatsLiftCommand(), newStatsSRMCommand())
+	cmd.AddCommand(newStatsGuardrailCommand(), newStatsFactorsCommand(), newStatsLiftCommand(), newStatsSRMCommand())
 	return cmd
 }
 
@@ -40,7 +41,7 @@ func newStatsGuardrailCommand() *cobra.Command {
 		Example: "  refract stats guardrail --treatment 130/1000 --control 80/1000 --tolerate 0.1 --baseline 0.08",
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			sample, err := arms.sample(parseProportion)
+			samples, err := arms.samples(parseProportion)
 			switch {
 			case err != nil:
 				return err
@@ -54,7 +55,6 @@ func newStatsGuardrailCommand() *cobra.Command {
 				return usageErrorf("--planned is %g, but must be a number of units", planned)
 			}
 			g := outcomes.GuardrailTest{Tolerate: tolerate, Baseline: baseline, Alpha: alpha}
-			samples := []outcomes.Sample{sample}
 			logE := g.LogE(samples)
 			harm := outcomes.LiftTest{Alpha: alpha, Planned: planned}.Estimate(samples)
 			state := g.State(logE, harm)
@@ -79,6 +79,42 @@ func newStatsGuardrailCommand() *cobra.Command {
 	return cmd
 }
 
+// newStatsFactorsCommand returns "refract stats factors": the bets of which the
+// guardrail's evidence is an average, so that it can be multiplied by hand.
+func newStatsFactorsCommand() *cobra.Command {
+	var tolerate, baseline, share float64
+	cmd := &cobra.Command{
+		Use:     "factors",
+		Short:   "What each unit multiplies the guardrail's bets by",
+		Example: "  refract stats factors --tolerate 0 --baseline 0.08",
+		Args:    noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			switch {
+			case !(tolerate >= 0) || math.IsInf(tolerate, 0):
+				return usageErrorf("--tolerate is %g, but must be a relative increase such as 0.1", tolerate)
+			case cmd.Flags().Changed("baseline") && !inside(baseline):
+				return usageErrorf("--baseline is %g, but must be a rate between 0 and 1, such as 0.08", baseline)
+			case !inside(share):
+				return usageErrorf("--share is %g, but must be between 0 and 1", share)
+			}
+			w := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', 0)
+			fmt.Fprintln(w, "ratio\tbaseline\ttreatment, harm\ttreatment, ok\tcontrol, harm\tcontrol, ok")
+			for _, b := range (outcomes.GuardrailTest{Tolerate: tolerate, Baseline: baseline}).Bets(share) {
+				at := "none"
+				if b.Baseline != 0 {
+					at = fmt.Sprint(b.Baseline)
+				}
+				fmt.Fprintf(w, "%.6g\t%s\t%.9f\t%.9f\t%.9f\t%.9f\n", b.Ratio, at, b.TreatmentHarm, b.TreatmentOK, b.ControlHarm, b.ControlOK)
+			}
+			return w.Flush()
+		},
+	}
+	cmd.Flags().Float64Var(&tolerate, "tolerate", .1, "relative increase of harm that is tolerated")
+	cmd.Flags().Float64Var(&baseline, "baseline", 0, "declared harm rate in control (default: not declared)")
+	cmd.Flags().Float64Var(&share, "share", .5, "probability of treatment")
+	return cmd
+}
+
 func newStatsLiftCommand() *cobra.Command {
 	var arms armFlags
 	var alpha, planned float64
@@ -88,7 +124,7 @@ func newStatsLiftCommand() *cobra.Command {
 		Example: "  refract stats lift --treatment 260/2000 --control 200/2000",
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			sample, err := arms.sample(parseProportion)
+			samples, err := arms.samples(parseProportion)
 			switch {
 			case err != nil:
 				return err
@@ -97,7 +133,7 @@ func newStatsLiftCommand() *cobra.Command {
 			case !positive(planned):
 				return usageErrorf("--planned is %g, but must be a number of units", planned)
 			}
-			l := outcomes.LiftTest{Alpha: alpha, Planned: planned}.Estimate([]outcomes.Sample{sample})
+			l := outcomes.LiftTest{Alpha: alpha, Planned: planned}.Estimate(samples)
 			if l.Collecting {
 				return arms.print(cmd.OutOrStdout(), []figure{
 					{"p", "anytime p", l.P},
@@ -136,14 +172,14 @@ func newStatsSRMCommand() *cobra.Command {
 		Example: "  refract stats srm --treatment 5150 --control 4850 --share 0.5",
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			sample, err := arms.sample(parseUnits)
+			samples, err := arms.samples(parseUnits)
 			if err != nil {
 				return err
 			}
 			if !positive(kappa) {
 				return usageErrorf("--kappa is %g, but must be a number of units", kappa)
 			}
-			s := outcomes.SRMTest{Kappa: kappa}.Check([]outcomes.Sample{sample})
+			s := outcomes.SRMTest{Kappa: kappa}.Check(samples)
 			return arms.print(cmd.OutOrStdout(), []figure{
 				{"log_bf", "ln BF", s.LogBF},
 				{"p", "anytime p", s.P},
@@ -156,33 +192,59 @@ func newStatsSRMCommand() *cobra.Command {
 	return cmd
 }
 
-// armFlags are the flags that the three statistics share.
+// armFlags are the flags that the three statistics share. Each may be given
+// several times: once for each epoch, in the same order.
 type armFlags struct {
-	treatment, control string
-	share              float64
+	treatment, control []string
+	share              []float64
 	json               bool
 }
 
 func (f *armFlags) add(cmd *cobra.Command, counts string) {
-	cmd.Flags().StringVar(&f.treatment, "treatment", "", "treatment: "+counts)
-	cmd.Flags().StringVar(&f.control, "control", "", "control: "+counts)
-	cmd.Flags().Float64Var(&f.share, "share", .5, "probability of treatment")
+	cmd.Flags().StringArrayVar(&f.treatment, "treatment", nil, "treatment: "+counts+"; once for each epoch")
+	cmd.Flags().StringArrayVar(&f.control, "control", nil, "control: "+counts+"; once for each epoch")
+	cmd.Flags().Float64SliceVar(&f.share, "share", []float64{.5}, "probability of treatment; once for each epoch, or once for all")
 	cmd.Flags().BoolVar(&f.json, "json", false, "print JSON")
 }
 
-func (f *armFlags) sample(parse func(flag, value string) (outcomes.Proportion, error)) (outcomes.Sample, error) {
-	treatment, err := parse("--treatment", f.treatment)
-	if err != nil {
-		return outcomes.Sample{}, err
+// samples returns the epochs, of which there is at least one.
+func (f *armFlags) samples(parse func(flag, value string) (outcomes.Proportion, error)) ([]outcomes.Sample, error) {
+	var all []outcomes.Sample
+	err := f.epochs(func(treatment, control string, share float64) error {
+		s := outcomes.Sample{Share: share}
+		var err error
+		if s.Treatment, err = parse("--treatment", treatment); err != nil {
+			return err
+		}
+		s.Control, err = parse("--control", control)
+		all = append(all, s)
+		return err
+	})
+	return all, err
+}
+
+// epochs calls each with the arms and the share of every epoch.
+func (f *armFlags) epochs(each func(treatment, control string, share float64) error) error {
+	n := len(f.treatment)
+	if n != len(f.control) {
+		return usageErrorf("--treatment is there %d times and --control %d times, but both are needed for each epoch", n, len(f.control))
 	}
-	control, err := parse("--control", f.control)
-	if err != nil {
-		return outcomes.Sample{}, err
+	if n == 0 {
+		return usageErrorf("--treatment and --control are missing")
 	}
-	if !inside(f.share) {
-		return outcomes.Sample{}, usageErrorf("--share is %g, but must be between 0 and 1", f.share)
+	if len(f.share) != 1 && len(f.share) != n {
+		return usageErrorf("--share is there %d times, but there are %d epochs: it is once for all, or once for each", len(f.share), n)
 	}
-	return outcomes.Sample{Share: f.share, Treatment: treatment, Control: control}, nil
+	for i, treatment := range f.treatment {
+		share := f.share[min(i, len(f.share)-1)]
+		if !inside(share) {
+			return usageErrorf("--share is %g, but must be between 0 and 1", share)
+		}
+		if err := each(treatment, f.control[i], share); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // figure is one line of a result.

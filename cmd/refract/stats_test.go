@@ -88,6 +88,8 @@ func TestStatsWrongUsage(t *testing.T) {
 		"guardrail --treatment 1/4 --control 1/4 --tolerate -0.1", "guardrail --treatment 1/4 --control 1/4 --alpha 0",
 		"guardrail --treatment 1/4 --control 1/4 more", "lift --treatment 1/4 --control 1/4 --share 1",
 		"lift --treatment 1/4 --control 1/4 --planned NaN", "srm --treatment 5 --control x", "srm --treatment 5 --control 5 --kappa 0",
+		"srm --treatment 5 --control 5 --treatment 6", "srm --treatment 5 --control 5 --share .5 --share .9", "lift",
+		"factors --share 1", "factors --baseline 2", "factors --tolerate -1",
 	} {
 		var wrong usageError
 		if out, err := stats(args); !errors.As(err, &wrong) || out != "" {
