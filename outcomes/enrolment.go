@@ -2,9 +2,6 @@ package outcomes
 
 import (
 	"cmp"
-	"encoding/binary"
-	"errors"
-	"math"
 	"time"
 
 	"github.com/seed14307185/refract/events"
@@ -29,7 +26,16 @@ type Enrolment struct {
 	// Mixed marks a unit that saw both arms under one probability, or under
 	// two ids: counted in Tally.Mixed alone. Nothing further is kept of it.
 	Mixed bool
+	// Early, Late and Dropped say that the unit also did the metric or guardrail
+	// event when it doesn't count: before the exposure or in its millisecond,
+	// told after it; after the window; within it, but received more than Grace
+	// after its end.
+	Early, Late, Dropped bool
 }
+
+// Grace is how long after the end of a window an event of within it may be
+// received and still count.
+const Grace = 24 * time.Hour
 
 // Enrol folds an exposure into what is known of the unit (nil: nothing) and
 // the tally. The exposure folded first is the first exposure. A further one
@@ -61,19 +67,20 @@ func Enrol(t *Tally, known *Enrolment, x *rules.Exposure) (now Enrolment, first 
 // Observe folds an event of an enrolled unit: a conversion or a harm, if it is
 // the rule's metric or guardrail event, matches its where, and lies within the
 // window after the first exposure. A late one is counted also after the window
-// closed. It reports whether anything changed. Whether the event is one of
-// this unit, and folded for the first time, is up to the caller; folding it
-// again changes nothing.
+// closed, until Grace is over. One that doesn't count is noted, with the reason.
+// It reports whether anything changed. Whether the event is one of this unit,
+// and folded for the first time, is up to the caller; folding it again changes
+// nothing.
 func Observe(t *Tally, n *Enrolment, r *rules.Rule, e *events.Event) (changed bool) {
 	if n.Mixed || e.Kind != events.Track {
 		return false
 	}
 	old, at := *n, e.Time.UnixMilli()
 	m, g := &r.Metric, &r.Guardrail
-	if e.Name == m.Event && n.within(at, m.Within) && holds(m.Where, e.Properties) {
+	if e.Name == m.Event && holds(m.Where, e.Properties) && n.takes(e, m.Within) {
 		n.Converted = earlier(n.Converted, at)
 	}
-	if e.Name == g.Event && n.within(at, g.Within) && holds(g.Where, e.Properties) {
+	if e.Name == g.Event && holds(g.Where, e.Properties) && n.takes(e, g.Within) {
 		n.Harmed = earlier(n.Harmed, at)
 	}
 	if *n == old {
@@ -81,6 +88,21 @@ func Observe(t *Tally, n *Enrolment, r *rules.Rule, e *events.Event) (changed bo
 	}
 	t.replace(&old, n)
 	return true
+}
+
+// takes says whether an event counts by its time, and notes why not.
+func (n *Enrolment) takes(e *events.Event, within time.Duration) bool {
+	switch at := e.Time.UnixMilli(); {
+	case at <= n.At:
+		n.Early = true
+	case at > n.end(within):
+		n.Late = true
+	case e.Received.UnixMilli() > n.end(within+Grace):
+		n.Dropped = true
+	default:
+		return true
+	}
+	return false
 }
 
 // Close counts that windows of the unit are over at now. It reports whether
@@ -140,6 +162,9 @@ func Merge(t *Tally, n, other *Enrolment, r *rules.Rule) Enrolment {
 		now.MetricClosed = now.MetricClosed || later.MetricClosed
 		now.GuardrailClosed = now.GuardrailClosed || later.GuardrailClosed
 		now.Moved = now.Moved || later.Moved
+		now.Early = now.Early || later.Early
+		now.Late = now.Late || later.Late
+		now.Dropped = now.Dropped || later.Dropped
 	}
 	t.count(&now, +1)
 	t.count(n, -1)
@@ -197,101 +222,8 @@ func (n *Enrolment) counts() Counts {
 		Matured:          one(n.MetricClosed),
 		MaturedConverted: one(converted && n.MetricClosed),
 		Moved:            one(n.Moved),
+		Early:            one(n.Early),
+		Late:             one(n.Late),
+		Dropped:          one(n.Dropped),
 	}
-}
-
-// The bits of an encoded enrolment's first byte.
-const (
-	bitTreatment = 1 << iota
-	bitMetricClosed
-	bitGuardrailClosed
-	bitMoved
-	bitMixed
-	bitsEnd
-)
-
-var errEnrolment = errors.New("not an enrolment")
-
-// AppendBinary appends the enrolment's encoding to b: a byte of flags, the
-// probability (8 bytes, big-endian IEEE 754), At (varint), and how many
-// milliseconds later Converted and Harmed came (uvarints, 0: never). Some 20
-// bytes. It refuses what no fold makes: an unknown arm, a probability outside
-// [0, 1], an outcome that is not after the exposure.
-func (n *Enrolment) AppendBinary(b []byte) ([]byte, error) {
-	var flags byte
-	for _, f := range []struct {
-		set bool
-		bit byte
-	}{
-		{n.Arm == rules.Treatment, bitTreatment},
-		{n.MetricClosed, bitMetricClosed},
-		{n.GuardrailClosed, bitGuardrailClosed},
-		{n.Moved, bitMoved},
-		{n.Mixed, bitMixed},
-	} {
-		if f.set {
-			flags |= f.bit
-		}
-	}
-	if !n.valid() {
-		return b, errEnrolment
-	}
-	after := func(at int64) uint64 {
-		if at == 0 {
-			return 0
-		}
-		return uint64(at - n.At)
-	}
-	b = append(b, flags)
-	b = binary.BigEndian.AppendUint64(b, math.Float64bits(n.Treatment))
-	b = binary.AppendVarint(b, n.At)
-	b = binary.AppendUvarint(b, after(n.Converted))
-	b = binary.AppendUvarint(b, after(n.Harmed))
-	return b, nil
-}
-
-// UnmarshalBinary reads what AppendBinary wrote, and nothing else. It does not
-// keep b. After an error n is undefined.
-func (n *Enrolment) UnmarshalBinary(b []byte) error {
-	if len(b) < 9 || b[0] >= bitsEnd {
-		return errEnrolment
-	}
-	flags := b[0]
-	*n = Enrolment{
-		Arm:             rules.Control,
-		Treatment:       math.Float64frombits(binary.BigEndian.Uint64(b[1:])),
-		MetricClosed:    flags&bitMetricClosed != 0,
-		GuardrailClosed: flags&bitGuardrailClosed != 0,
-		Moved:           flags&bitMoved != 0,
-		Mixed:           flags&bitMixed != 0,
-	}
-	if flags&bitTreatment != 0 {
-		n.Arm = rules.Treatment
-	}
-	at, k := binary.Varint(b[9:])
-	if k <= 0 {
-		return errEnrolment
-	}
-	n.At, b = at, b[9+k:]
-	for _, outcome := range []*int64{&n.Converted, &n.Harmed} {
-		after, k := binary.Uvarint(b)
-		if k <= 0 || after > math.MaxInt64 {
-			return errEnrolment
-		}
-		if b = b[k:]; after != 0 {
-			*outcome = n.At + int64(after)
-		}
-	}
-	if len(b) != 0 || !n.valid() {
-		return errEnrolment
-	}
-	return nil
-}
-
-// valid says whether a fold could have made it.
-func (n *Enrolment) valid() bool {
-	return (n.Arm == rules.Treatment || n.Arm == rules.Control) &&
-		n.Treatment >= 0 && n.Treatment <= 1 &&
-		(n.Converted == 0 || n.Converted > n.At) &&
-		(n.Harmed == 0 || n.Harmed > n.At)
 }

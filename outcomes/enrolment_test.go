@@ -2,6 +2,7 @@ package outcomes
 
 import (
 	"encoding/binary"
+	"encoding/hex"
 	"math"
 	"slices"
 	"testing"
@@ -40,6 +41,7 @@ func FuzzEnrolment(f *testing.F) {
 	for _, n := range []Enrolment{
 		{Arm: rules.Treatment, Treatment: .5, At: 1_790_000_000_000, Converted: 1_790_000_000_001, Harmed: 1_790_604_800_000, MetricClosed: true},
 		{Arm: rules.Control, Treatment: .9, At: 1, Mixed: true},
+		{Arm: rules.Control, Treatment: .9, At: 1, Late: true, Dropped: true},
 	} {
 		b, err := n.AppendBinary(nil)
 		if err != nil {
@@ -70,4 +72,20 @@ func FuzzEnrolment(f *testing.F) {
 			t.Fatalf("%+v left %+v", n, tally)
 		}
 	})
+}
+
+// What an earlier release wrote is read.
+func TestEnrolmentOfEarlierRelease(t *testing.T) {
+	b, err := hex.DecodeString("033fe00000000000000ad20f00")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var n Enrolment
+	want := Enrolment{Arm: rules.Treatment, Treatment: .5, At: 5, Converted: 5 + 0x7d2, MetricClosed: true}
+	if err := n.UnmarshalBinary(b); err != nil || n != want {
+		t.Errorf("%x was read as %+v, %v", b, n, err)
+	}
+	if again, err := want.AppendBinary(nil); err != nil || string(again) != string(b) {
+		t.Errorf("%+v was written as %x, %v", want, again, err)
+	}
 }

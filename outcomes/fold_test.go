@@ -31,7 +31,7 @@ func (s step) String() string {
 	case "expose":
 		return fmt.Sprintf("%s exposed at %d in %s of %g", s.id, s.at, s.arm, s.treatment)
 	case "event":
-		return fmt.Sprintf("%s did %s %s %v at %d", s.id, s.event.Kind, s.event.Name, s.event.Properties, s.at)
+		return fmt.Sprintf("%s did %s %s %v at %d, received %d", s.id, s.event.Kind, s.event.Name, s.event.Properties, s.at, s.event.Received.UnixMilli())
 	case "merge":
 		return fmt.Sprintf("%s is %s", s.other, s.id)
 	}
@@ -67,6 +67,7 @@ func randomStep(rnd *rand.Rand, kind string, ids int) step {
 		s.arm = rules.Control
 	}
 	s.event = events.Event{Kind: events.Track, Name: "Abandoned", Time: time.UnixMilli(s.at)}
+	s.event.Received = s.event.Time.Add(time.Duration(rnd.IntN(3)) * 5 * 24 * time.Hour)
 	if rnd.IntN(2) == 0 {
 		s.event.Name = "Invited"
 		s.event.Properties = events.Properties{"real": rnd.IntN(4) > 0}
@@ -214,7 +215,7 @@ func TestFoldEqualsRecount(t *testing.T) {
 			}
 		}
 	}
-	for _, name := range []string{"Exposed", "Converted", "Harmed", "Settled", "Closed", "ClosedHarmed", "Matured", "MaturedConverted", "Moved", "Mixed", "later days", "later weeks"} {
+	for _, name := range []string{"Exposed", "Converted", "Harmed", "Settled", "Closed", "ClosedHarmed", "Matured", "MaturedConverted", "Moved", "Early", "Late", "Dropped", "Mixed", "later days", "later weeks"} {
 		if seen[name] < 100 {
 			t.Errorf("the histories hardly reach %s: %d", name, seen[name])
 		}

@@ -110,12 +110,31 @@ func (p *person) moved() bool {
 func (p *person) did(is func(events.Event) bool, window int64) (first int64) {
 	final, _ := p.first()
 	p.some(func(x *step, s step) bool {
-		if s.kind == "event" && is(s.event) && x.at < s.at && s.at <= final.at+window && (first == 0 || s.at < first) {
+		if s.kind == "event" && is(s.event) && x.at < s.at && s.at <= final.at+window && !received(x, s, window) && (first == 0 || s.at < first) {
 			first = s.at
 		}
 		return false
 	})
 	return first
+}
+
+// received says whether the event was received too late to count.
+func received(x *step, s step, window int64) bool {
+	return s.event.Received.UnixMilli() > x.at+window+2*unit
+}
+
+// ignored says whether the person did the metric or guardrail event when it
+// doesn't count, by the first exposure of whoever the person was then.
+func (p *person) ignored(why func(x *step, s step, window int64) bool) bool {
+	return p.some(func(x *step, s step) bool {
+		return s.kind == "event" && (isMetric(s.event) && why(x, s, metricWindow) || isGuardrail(s.event) && why(x, s, guardrailWindow))
+	})
+}
+
+func early(x *step, s step, _ int64) bool     { return s.at <= x.at }
+func late(x *step, s step, window int64) bool { return s.at > x.at+window }
+func dropped(x *step, s step, window int64) bool {
+	return !early(x, s, window) && !late(x, s, window) && received(x, s, window)
 }
 
 func (p *person) over(window int64) bool {
@@ -185,6 +204,7 @@ func recount(history []step) *Tally {
 		matured, closed := p.over(metricWindow), p.over(guardrailWindow)
 		for count, is := range map[*int64]bool{
 			&c.Exposed: true, &c.Moved: p.moved(),
+			&c.Early: p.ignored(early), &c.Late: p.ignored(late), &c.Dropped: p.ignored(dropped),
 			&c.Converted: converted, &c.Matured: matured, &c.MaturedConverted: converted && matured,
 			&c.Harmed: harmed, &c.Closed: closed, &c.ClosedHarmed: harmed && closed, &c.Settled: harmed || closed,
 		} {

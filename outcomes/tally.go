@@ -30,6 +30,11 @@ type Counts struct {
 	// Moved units, of Exposed, were put in the other arm later, by a change of
 	// the rollout. They stay where they were first assigned.
 	Moved int64 `json:"moved"`
+	// Early, Late and Dropped units, of Exposed, also did the metric or guardrail
+	// event at a time at which it does not count: see Enrolment.
+	Early   int64 `json:"early,omitempty"`
+	Late    int64 `json:"late,omitempty"`
+	Dropped int64 `json:"dropped,omitempty"`
 }
 
 // Epoch is a span of a rule's life with one probability of treatment. Counts
@@ -139,4 +144,7 @@ func (c *Counts) add(o Counts, times int64) {
 	c.Matured += times * o.Matured
 	c.MaturedConverted += times * o.MaturedConverted
 	c.Moved += times * o.Moved
+	c.Early += times * o.Early
+	c.Late += times * o.Late
+	c.Dropped += times * o.Dropped
 }
