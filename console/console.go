@@ -38,6 +38,9 @@ type Console struct {
 	// Token returns what must come with every write, as a bearer token; empty:
 	// nothing.
 	Token func() string
+	// Untouched counts pages of the whole site that a rule could touch and that
+	// went through untouched since the process started, by reason; nil: unknown.
+	Untouched func() map[string]uint64
 }
 
 // Check is one condition of being ready for traffic.

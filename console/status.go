@@ -61,7 +61,12 @@ type RuleStatus struct {
 	// at, not to be compared, where there are several epochs.
 	Treatment outcomes.Counts `json:"treatment"`
 	Control   outcomes.Counts `json:"control"`
-	Receipt   *store.Stop     `json:"receipt,omitempty"`
+	// Recompute are the commands by which the counts give the verdict's figures.
+	Recompute []string `json:"recompute,omitempty"`
+	// Untouched are the pages of the whole site, since the process started, that
+	// a rule could have touched and that went through as they were, by reason.
+	Untouched map[string]uint64 `json:"untouched,omitempty"`
+	Receipt   *store.Stop       `json:"receipt,omitempty"`
 }
 
 // status makes the status of the set as it was loaded, whatever is stopped.
@@ -78,8 +83,13 @@ func (c *Console) status() Status {
 	n := c.Store.Counters()
 	st.Store = StoreCounters(n)
 	standings := c.Store.Standings()
+	var untouched map[string]uint64
+	if c.Untouched != nil {
+		untouched = c.Untouched()
+	}
 	for _, r := range set.Rules {
 		rs := ruleStatus(r, set, standings[r.Name], st.Warming, c.Now())
+		rs.Untouched = untouched
 		rs.State, rs.Cause = switched(r.Name, st.Switches, rs.State, rs.Cause)
 		st.Rules = append(st.Rules, rs)
 	}
@@ -106,6 +116,7 @@ func ruleStatus(r *rules.Rule, set *rules.Set, s store.Standing, warming []strin
 		Name: r.Name, Sentence: r.Sentence(), Version: r.Version, Owner: r.Owner, Started: s.Run.Started,
 		Verdict: s.Verdict, Summary: s.Verdict.Sentence(r), Tally: s.Tally, Receipt: s.Run.Stop,
 	}
+	rs.Recompute = Recompute(&s.Tally, r)
 	for _, e := range s.Tally.Epochs {
 		add(&rs.Treatment, e.TreatmentArm)
 		add(&rs.Control, e.ControlArm)
@@ -157,5 +168,11 @@ func add(to *outcomes.Counts, c outcomes.Counts) {
 	to.Harmed += c.Harmed
 	to.Settled += c.Settled
 	to.Matured += c.Matured
+	to.Closed += c.Closed
+	to.ClosedHarmed += c.ClosedHarmed
 	to.MaturedConverted += c.MaturedConverted
+	to.Moved += c.Moved
+	to.Early += c.Early
+	to.Late += c.Late
+	to.Dropped += c.Dropped
 }

@@ -145,6 +145,7 @@ func newEdge(ctx context.Context, dir string, now func() time.Time, log *slog.Lo
 		Switches: e.switches.list, KillFile: filepath.Join(data, killFile),
 		Turn:    func(off bool, who console.Change) { e.turn(off, byAPI, who) },
 		Metrics: e.meter.handler(e), Now: now, Token: func() string { return e.set().Edge.Token },
+		Untouched: e.meter.untouchedPages,
 	}
 	for _, f := range []func(){e.note, e.keep, e.reloadOnRequest} {
 		e.background.Go(f)

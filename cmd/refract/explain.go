@@ -155,6 +155,7 @@ func printReport(out io.Writer, r *console.RuleStatus) {
 	}
 	arm("treatment", r.Treatment)
 	arm("control", r.Control)
+	printIgnored(out, r)
 	v := r.Verdict
 	fmt.Fprintf(out, "  guardrail  %s: ln E %.9f, anytime p %.3g\n", v.Guardrail, v.LogE, v.P)
 	if v.Lift.Collecting {
@@ -167,7 +168,8 @@ func printReport(out io.Writer, r *console.RuleStatus) {
 			fmt.Fprintf(out, "             among the changes of all rules it may be there by chance (e-BH, 5 %%)\n")
 		}
 	}
-	fmt.Fprintf(out, "  split      %s: ln BF %.3f\n", v.SRM.State, v.SRM.LogBF)
+	fmt.Fprintf(out, "  split      %s: ln BF %.9f\n", v.SRM.State, v.SRM.LogBF)
+	printRecompute(out, r)
 	if s := r.Receipt; s != nil {
 		fmt.Fprintf(out, "  receipt    rolled back by %s", s.Cause)
 		if s.Who != "" {

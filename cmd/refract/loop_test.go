@@ -157,6 +157,8 @@ func TestLoop(t *testing.T) {
 		}
 	}
 
+	recomputed(t, st.Verdict, st.Recompute, func(args ...string) (string, error) { return stats(strings.Join(args[1:], " ")) })
+
 	// Neither a reload nor a restart revives it, not even one of an edited file.
 	editFile(t, filepath.Join(dir, "site", "rules", ruleName+".yaml"), func(s string) string { return "# looked at\n" + s })
 	if out := r.mustCommand("reload"); !strings.Contains(out, "is live") {

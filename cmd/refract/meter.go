@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"runtime"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -33,6 +34,7 @@ type meter struct {
 	responses   *prometheus.CounterVec
 	rewriting   prometheus.Histogram
 	passthrough *prometheus.CounterVec
+	passed      map[proxy.Reason]*atomic.Uint64 // the same, for reports
 	missing     *prometheus.CounterVec
 	duplicate   *prometheus.CounterVec
 	untouched   *prometheus.CounterVec
@@ -131,8 +133,10 @@ func newMeter() *meter {
 	m.standing = m.newStanding()
 
 	// Those whose values are few exist from the start: a rate needs a first value.
+	m.passed = map[proxy.Reason]*atomic.Uint64{}
 	for _, why := range proxy.Reasons {
 		m.passthrough.WithLabelValues(string(why))
+		m.passed[why] = new(atomic.Uint64)
 	}
 	for _, why := range ingest.WithheldReasons {
 		m.withholdings.WithLabelValues(why)
@@ -161,6 +165,9 @@ func (m *meter) exchange(x *proxy.Exchange) {
 	m.duration.Observe(x.Took.Seconds())
 	if x.Passthrough != "" {
 		m.passthrough.WithLabelValues(string(x.Passthrough)).Inc()
+		if n := m.passed[x.Passthrough]; n != nil {
+			n.Add(1)
+		}
 	}
 	if x.OriginError != nil && !x.ClientGone {
 		m.originErrors.Inc()

@@ -1,0 +1,66 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/seed14307185/refract/console"
+)
+
+// printIgnored tells what was not counted, by reason: what units did when it
+// doesn't count, and who takes no part.
+func printIgnored(out io.Writer, r *console.RuleStatus) {
+	t, c := r.Treatment, r.Control
+	var parts []string
+	for _, p := range []struct {
+		what               string
+		treatment, control int64
+	}{
+		{"before the exposure", t.Early, c.Early},
+		{"after the window", t.Late, c.Late},
+		{"received a day too late", t.Dropped, c.Dropped},
+	} {
+		if p.treatment+p.control > 0 {
+			parts = append(parts, fmt.Sprintf("%s %d in treatment, %d in control", p.what, p.treatment, p.control))
+		}
+	}
+	if len(parts) > 0 {
+		fmt.Fprintf(out, "  ignored    outcomes of units, %s\n", strings.Join(parts, "; "))
+	}
+	if m := r.Tally.Mixed; m > 0 {
+		fmt.Fprintf(out, "  left out   %d units that saw both arms, of %d\n", m, m+t.Exposed+c.Exposed)
+	}
+	parts = nil
+	for _, p := range []struct{ reason, what string }{
+		{"bot", "of bots"}, {"gpc", "of visitors who opted out (Sec-GPC)"}, {"unknown", "of visitors without an id"}, {"prefetch", "fetched ahead"},
+	} {
+		if n := r.Untouched[p.reason]; n > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", n, p.what))
+		}
+	}
+	if len(parts) > 0 {
+		fmt.Fprintf(out, "  no part    pages of the whole site since the process started: %s\n", strings.Join(parts, ", "))
+	}
+}
+
+// printRecompute tells how to come to the report's figures by oneself.
+func printRecompute(out io.Writer, r *console.RuleStatus) {
+	label := "recompute"
+	for _, command := range r.Recompute {
+		fmt.Fprintf(out, "  %-9s  %s\n", label, command)
+		label = ""
+	}
+}
+
+// untouchedPages returns how many pages that a rule could touch went through
+// untouched since the process started, by reason.
+func (m *meter) untouchedPages() map[string]uint64 {
+	pages := map[string]uint64{}
+	for why, n := range m.passed {
+		if n := n.Load(); n > 0 {
+			pages[string(why)] = n
+		}
+	}
+	return pages
+}
