@@ -29,6 +29,12 @@ type Verdict struct {
 	// over. Its P is by the greatest evidence so far.
 	Lift Lift `json:"lift"`
 	SRM  SRM  `json:"srm"`
+	// Days is how many whole days of the run its exposures span, and TooEarly
+	// says that these are fewer than the 7 that it takes to say that a rule
+	// helped. Of a run that an earlier release began, neither is known.
+	Days     int      `json:"days"`
+	TooEarly bool     `json:"too_early"`
+	Novelty  *Novelty `json:"novelty,omitempty"` // nil: not known yet
 }
 
 // Judge judges a tally, and moves its extremes. A breach latches: no later
@@ -70,6 +76,11 @@ func Judge(t *Tally, r *rules.Rule) Verdict {
 	v.Guardrail = g.State(t.MaxLogE, v.Harm)
 	v.Blind = g.Baseline*float64(t.sum(func(c *Counts) int64 { return c.Closed })) >= blindFrom &&
 		t.sum(func(c *Counts) int64 { return c.Harmed }) == 0
+	if t.Started != 0 {
+		v.Days = t.days()
+		v.TooEarly = v.Days < minRuntime
+	}
+	v.Novelty = LiftTest{}.novelty(t)
 	if v.SRM.State == SRMInvalid && v.Guardrail == Cleared {
 		v.Guardrail = Undecided
 	}

@@ -47,26 +47,47 @@ type Lift struct {
 
 // Estimate returns the lift that the epochs show.
 func (l LiftTest) Estimate(epochs []Sample) Lift {
-	alpha := orDefault(l.Alpha, DefaultAlpha)
-	var n, weights, sum float64
+	var s strata
 	for _, e := range epochs {
-		t, c := e.Treatment, e.Control
-		if !e.randomised() || t.X < minSuccesses || c.X < minSuccesses {
-			continue
-		}
-		a, b := float64(t.X)/float64(t.N), float64(c.X)/float64(c.N)
-		variance := (1-a)/float64(t.X) + (1-b)/float64(c.X)
-		if variance <= 0 {
-			continue // everyone succeeded: nothing tells how sure that is
-		}
-		n += float64(t.N + c.N)
-		weights += 1 / variance
-		sum += math.Log(a/b) / variance
+		s.addRates(e)
 	}
-	if weights == 0 {
-		return Lift{Collecting: true, Alpha: alpha, P: 1}
+	return l.lift(s)
+}
+
+// strata are log ratios, weighted with the inverse of their variances.
+type strata struct{ n, weights, sum float64 }
+
+// add adds the log ratio that n units show. One whose variance is 0 shows
+// nothing: everyone did the same, and nothing tells how sure that is.
+func (s *strata) add(n, ratio, variance float64) {
+	if variance <= 0 {
+		return
 	}
-	ratio, se := sum/weights, 1/math.Sqrt(weights)
+	s.n += n
+	s.weights += 1 / variance
+	s.sum += ratio / variance
+}
+
+// addRates adds the ratio of two rates.
+func (s *strata) addRates(e Sample) {
+	t, c := e.Treatment, e.Control
+	if !e.randomised() || t.X < minSuccesses || c.X < minSuccesses {
+		return
+	}
+	a, b := float64(t.X)/float64(t.N), float64(c.X)/float64(c.N)
+	s.add(float64(t.N+c.N), math.Log(a/b), (1-a)/float64(t.X)+(1-b)/float64(c.X))
+}
+
+// lift words the mean of the strata.
+func (l LiftTest) lift(s strata) Lift {
+	if s.weights == 0 {
+		return Lift{Collecting: true, Alpha: orDefault(l.Alpha, DefaultAlpha), P: 1}
+	}
+	return l.at(s.n, s.sum/s.weights, 1/math.Sqrt(s.weights))
+}
+
+// at words a log ratio and its standard error after n units.
+func (l LiftTest) at(n, ratio, se float64) Lift {
 	r := l.mixture()
 	nr := n*r + 1
 	margin := se * l.width(n)
@@ -76,7 +97,7 @@ func (l LiftTest) Estimate(epochs []Sample) Lift {
 		Change: math.Expm1(ratio),
 		Low:    math.Expm1(ratio - margin),
 		High:   math.Expm1(ratio + margin),
-		Alpha:  alpha,
+		Alpha:  orDefault(l.Alpha, DefaultAlpha),
 		LogE:   logE,
 		P:      AnytimeP(logE),
 	}

@@ -27,6 +27,9 @@ func (v Verdict) Sentence(r *rules.Rule) string {
 			"(sample ratio, anytime p = %.2g).", v.SRM.P))
 	}
 	s = append(s, v.lift(r))
+	if v.Novelty != nil && v.Novelty.Differs {
+		s = append(s, v.Novelty.sentence())
+	}
 	if v.Guardrail != Breached {
 		s = append(s, v.guardrail(r))
 	}
@@ -58,12 +61,21 @@ func (v Verdict) lift(r *rules.Rule) string {
 		rose, fell = fell, rose
 	}
 	switch {
+	case rose && v.TooEarly:
+		return fmt.Sprintf("Not known yet whether it helps: it is too early to call it, %d days of %d; so far %s changed by %s.",
+			v.Days, minRuntime, metric, l.interval())
 	case rose:
 		return fmt.Sprintf("It helped: %s changed by %s.", metric, l.interval())
 	case fell:
 		return fmt.Sprintf("It did not help: %s changed the wrong way, by %s.", metric, l.interval())
 	}
 	return fmt.Sprintf("Not known yet whether it helps: %s changed by %s, which includes no change.", metric, l.interval())
+}
+
+// sentence says that the change depends on when units were exposed.
+func (n *Novelty) sentence() string {
+	return fmt.Sprintf("It changed by %s for units exposed in the first week and by %s for later ones, which is more than chance explains: "+
+		"the later ones say more of what is to come.", n.First.interval(), n.Later.interval())
 }
 
 // guardrail says what is known of a guardrail that is not breached.

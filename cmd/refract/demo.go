@@ -206,7 +206,7 @@ func (d *demoGuide) watch(ctx context.Context, p demo.Progress) {
 			d.told[r.Name+" rolled back"] = true
 			fmt.Fprintf(d.out, "\nday %d: ROLLED BACK BY ITSELF\n", day)
 			printReport(d.out, r)
-		case r.State == "live" && !lift.Collecting && lift.Low > 0 && !d.told[r.Name+" helped"]:
+		case r.State == "live" && !lift.Collecting && lift.Low > 0 && !r.Verdict.TooEarly && !d.told[r.Name+" helped"]:
 			d.told[r.Name+" helped"] = true
 			fmt.Fprintf(d.out, "\nday %d: A RULE HELPS\n", day)
 			printReport(d.out, r)
