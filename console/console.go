@@ -116,6 +116,7 @@ func (c *Console) Handler() http.Handler {
 	})
 	mux.HandleFunc("GET /api/rules/{rule}", c.rule)
 	mux.HandleFunc("GET /api/ledger", c.ledger)
+	mux.HandleFunc("GET /api/state", c.authorise(c.state)) // the files may hold secrets
 	mux.HandleFunc("GET /api/explain", c.explain)
 	mux.HandleFunc("GET /api/seen", c.seen)
 	mux.HandleFunc("GET /api/cohorts", c.cohorts)

@@ -179,6 +179,10 @@ func (d *directory) compile(s *Set) {
 		return cmp.Or(-cmp.Compare(a.Priority, b.Priority), strings.Compare(a.Name, b.Name))
 	})
 	s.Revision = revision(d.files)
+	s.Files = make(map[string][]byte, len(d.files))
+	for _, f := range d.files {
+		s.Files[f.path] = f.data
+	}
 }
 
 // selecting is how many surfaces of the rules have a selector.

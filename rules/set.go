@@ -15,8 +15,10 @@ import (
 type Set struct {
 	// Revision is the hash of the site directory's content, 12 hex digits.
 	Revision string
-	// Dir is the directory that it was read from.
+	// Dir is the directory that it was read from, Files what was read there, by
+	// the path below it, with slashes. They must not be changed.
 	Dir      string
+	Files    map[string][]byte
 	Edge     Edge
 	Segments []segments.Segment // sorted by name
 	Program  *segments.Program

@@ -25,6 +25,7 @@ const (
 	keyStage   = 'g' // name of a cohort NUL → stage (JSON); and 1, page → its units
 	keyHeard   = 'h' // name of a cohort NUL slot → hash of a message, how many there were
 	keyMerged  = 'a' // visitor's id that was merged into another → nothing
+	keySite    = 'y' // SHA-256 in hex → Site of that hash (JSON, gzip)
 	keyLetter  = 'o' // queue NUL sequence → time (Unix ms), body
 	keyVersion = 1
 )

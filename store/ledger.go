@@ -25,6 +25,11 @@ type Entry struct {
 	Who      string    `json:"who,omitempty"`
 	Why      string    `json:"why,omitempty"`
 	Stop     *Stop     `json:"stop,omitempty"`
+	// Start, of a load, says that a process began with it: what a signal or the API
+	// had turned off before was on again. Site is the SHA-256 of the Site that the
+	// revision stands for, in hex.
+	Start bool   `json:"start,omitempty"`
+	Site  string `json:"site,omitempty"`
 	// Cohort and its Members are of an upload, or were when it was dropped.
 	Cohort  string `json:"cohort,omitempty"`
 	Members int    `json:"members,omitempty"`

@@ -169,7 +169,11 @@ func (w *writer) noteLoad(before, set *rules.Set) error {
 	if before != nil && before.Revision == set.Revision {
 		return nil
 	}
-	if err := w.note(Entry{Kind: "load", Revision: set.Revision}); err != nil {
+	site, err := w.keepSite(set)
+	if err != nil {
+		return err
+	}
+	if err := w.note(Entry{Kind: "load", Revision: set.Revision, Start: before == nil, Site: site}); err != nil {
 		return err
 	}
 	if before == nil {

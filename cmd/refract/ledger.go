@@ -30,7 +30,7 @@ func newLedgerCommand() *cobra.Command {
 		Short: "What was done to what is live, when, by whom and why",
 		Args:  usage(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			from, err := parseSince(since, time.Now())
+			from, err := parseTime("--since", since, time.Now())
 			if err != nil {
 				return err
 			}
@@ -171,9 +171,9 @@ func ledgerFile(name string, stdin io.Reader, f func(line []byte, e *store.Entry
 	return lines.Err()
 }
 
-// parseSince reads a time, a day or a duration before now; empty is the zero
+// parseTime reads a flag's time, day or duration before now; empty is the zero
 // time.
-func parseSince(s string, now time.Time) (time.Time, error) {
+func parseTime(flag, s string, now time.Time) (time.Time, error) {
 	if s == "" {
 		return time.Time{}, nil
 	}
@@ -185,7 +185,7 @@ func parseSince(s string, now time.Time) (time.Time, error) {
 			return t, nil
 		}
 	}
-	return time.Time{}, usageErrorf("--since %q is neither a time, a day nor a duration\nhint: 2026-11-01T00:00:00Z, 2026-11-01 or 48h", s)
+	return time.Time{}, usageErrorf("%s %q is neither a time, a day nor a duration\nhint: 2026-11-01T00:00:00Z, 2026-11-01 or 48h", flag, s)
 }
 
 func parseHead(s string) (seq uint64, hash string, err error) {

@@ -1,10 +1,14 @@
 package main
 
 import (
+	"encoding/json"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/seed14307185/refract/console"
 )
 
 // TestLedgerCommands: what was done is told, and whoever edits it is found: in
@@ -51,6 +55,44 @@ func TestLedgerCommands(t *testing.T) {
 		if _, out, code := r.command(append([]string{"ledger"}, args...)...); code != 2 || !strings.Contains(out, "hint: ") {
 			t.Errorf("%q: exit %d: %s", args, code, out)
 		}
+	}
+	r.stop()
+}
+
+// TestStateCommand: what was live is told, and written as it was.
+func TestStateCommand(t *testing.T) {
+	dir := newSite(t, "../../testdata/sites/loop", newApp(t).URL)
+	r := start(t, dir)
+	r.mustCommand("rollback", reportsRule, "--why", "once more")
+	var then console.State
+	if err := json.Unmarshal([]byte(r.mustCommand("state", "--json", "--at", time.Now().Add(time.Hour).Format(time.RFC3339))), &then); err != nil {
+		t.Fatal(err)
+	}
+	was := map[string]string{}
+	for _, rule := range then.Rules {
+		was[rule.Name] = strings.TrimSpace(rule.Why + " " + rule.By)
+	}
+	if len(then.Files) != 0 || was[ruleName] != "" || was[reportsRule] != "rolled_back person" {
+		t.Errorf("the state: %+v", then)
+	}
+	site := filepath.Join(dir, "then")
+	out := r.mustCommand("state", "--out", site)
+	for _, want := range []string{ruleName + "  served ", reportsRule + "  rolled_back by person ", "files were written to " + site} {
+		if !strings.Contains(strings.Join(strings.Fields(out), " "), strings.Join(strings.Fields(want), " ")) {
+			t.Errorf("the state does not say %q:\n%s", want, out)
+		}
+	}
+	for _, name := range []string{"refract.yaml", "rules/" + ruleName + ".yaml", "responses/invite-teammate.html"} {
+		want, err := os.ReadFile(filepath.Join(dir, "site", name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := os.ReadFile(filepath.Join(site, name)); err != nil || string(got) != string(want) {
+			t.Errorf("%s was kept as %q, %v", name, got, err)
+		}
+	}
+	if _, out, code := r.command("state", "--at", "2020-01-01"); code != 1 || !strings.Contains(out, "the ledger begins later") {
+		t.Errorf("of a time before: exit %d: %s", code, out)
 	}
 	r.stop()
 }

@@ -63,7 +63,7 @@ func newRoot(now func() time.Time) *cobra.Command {
 		newInitCommand(),
 		newCheckCommand(now),
 		newSchemaCommand(),
-		newReloadCommand(), newLedgerCommand(),
+		newReloadCommand(), newLedgerCommand(), newStateCommand(),
 		newRollbackCommand(),
 		newResumeCommand(),
 		newStatusCommand(),
