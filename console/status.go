@@ -118,8 +118,8 @@ func ruleStatus(r *rules.Rule, set *rules.Set, s store.Standing, warming []strin
 	}
 	rs.Recompute = Recompute(&s.Tally, r)
 	for _, e := range s.Tally.Epochs {
-		add(&rs.Treatment, e.TreatmentArm)
-		add(&rs.Control, e.ControlArm)
+		rs.Treatment = rs.Treatment.Plus(e.TreatmentArm)
+		rs.Control = rs.Control.Plus(e.ControlArm)
 	}
 	rs.State, rs.Cause = RuleState(r, set, s, warming, now)
 	return rs
@@ -160,19 +160,4 @@ func switched(rule string, switches []Switch, state, cause string) (string, stri
 		}
 	}
 	return state, cause
-}
-
-func add(to *outcomes.Counts, c outcomes.Counts) {
-	to.Exposed += c.Exposed
-	to.Converted += c.Converted
-	to.Harmed += c.Harmed
-	to.Settled += c.Settled
-	to.Matured += c.Matured
-	to.Closed += c.Closed
-	to.ClosedHarmed += c.ClosedHarmed
-	to.MaturedConverted += c.MaturedConverted
-	to.Moved += c.Moved
-	to.Early += c.Early
-	to.Late += c.Late
-	to.Dropped += c.Dropped
 }

@@ -43,6 +43,7 @@ type Week struct {
 type Cohort struct {
 	Matured   int64 `json:"matured"`
 	Converted int64 `json:"converted"` // of Matured
+	Sums      Sums  `json:"sums,omitzero"`
 }
 
 // countDays counts a unit in Days.
@@ -81,7 +82,7 @@ func (t *Tally) countWeeks(n *Enrolment, times int64) {
 	if !n.MetricClosed {
 		return
 	}
-	one := Cohort{Matured: 1}
+	one := Cohort{Matured: 1, Sums: n.sums()}
 	if n.Converted != 0 {
 		one.Converted = 1
 	}
@@ -116,6 +117,7 @@ func (t *Tally) addWeek(w Week) {
 func (c *Cohort) add(o Cohort, times int64) {
 	c.Matured += times * o.Matured
 	c.Converted += times * o.Converted
+	c.Sums.add(o.Sums, times)
 }
 
 // addDetail adds what another tally knows of days and weeks. If one of the two

@@ -19,10 +19,14 @@ const (
 	bitMore
 	bitsEnd
 
-	bitEarly   = 1
-	bitLate    = 2
-	bitDropped = 4
-	moreEnd    = 8
+	bitEarly     = 1
+	bitLate      = 2
+	bitDropped   = 4
+	bitNoValue   = 8
+	bitNotNumber = 16
+	bitNegative  = 32
+	bitSums      = 64
+	moreEnd      = 128
 )
 
 var errEnrolment = errors.New("not an enrolment")
@@ -30,7 +34,7 @@ var errEnrolment = errors.New("not an enrolment")
 // AppendBinary appends the enrolment's encoding to b: one or two bytes of flags,
 // the probability (8 bytes, big-endian IEEE 754), At (varint), and how many
 // milliseconds later Converted and Harmed came (uvarints, 0: never). Some 20
-// bytes. It refuses what no fold makes: an unknown arm, a probability outside
+// bytes. Where bitSums is set, Sum and Per follow (uvarints). It refuses what no fold makes: an unknown arm, a probability outside
 // [0, 1], an outcome that is not after the exposure.
 func (n *Enrolment) AppendBinary(b []byte) ([]byte, error) {
 	if !n.valid() {
@@ -38,7 +42,9 @@ func (n *Enrolment) AppendBinary(b []byte) ([]byte, error) {
 	}
 	flags := bitIf(n.Arm == rules.Treatment, bitTreatment) | bitIf(n.MetricClosed, bitMetricClosed) |
 		bitIf(n.GuardrailClosed, bitGuardrailClosed) | bitIf(n.Moved, bitMoved) | bitIf(n.Mixed, bitMixed)
-	more := bitIf(n.Early, bitEarly) | bitIf(n.Late, bitLate) | bitIf(n.Dropped, bitDropped)
+	more := bitIf(n.Early, bitEarly) | bitIf(n.Late, bitLate) | bitIf(n.Dropped, bitDropped) |
+		bitIf(n.NoValue, bitNoValue) | bitIf(n.NotNumber, bitNotNumber) | bitIf(n.Negative, bitNegative) |
+		bitIf(n.Sum != 0 || n.Per != 0, bitSums)
 	if more != 0 {
 		b = append(b, flags|bitMore, more)
 	} else {
@@ -54,6 +60,10 @@ func (n *Enrolment) AppendBinary(b []byte) ([]byte, error) {
 	b = binary.AppendVarint(b, n.At)
 	b = binary.AppendUvarint(b, after(n.Converted))
 	b = binary.AppendUvarint(b, after(n.Harmed))
+	if more&bitSums != 0 {
+		b = binary.AppendUvarint(b, uint64(n.Sum))
+		b = binary.AppendUvarint(b, uint64(n.Per))
+	}
 	return b, nil
 }
 
@@ -89,6 +99,9 @@ func (n *Enrolment) UnmarshalBinary(b []byte) error {
 		Early:           more&bitEarly != 0,
 		Late:            more&bitLate != 0,
 		Dropped:         more&bitDropped != 0,
+		NoValue:         more&bitNoValue != 0,
+		NotNumber:       more&bitNotNumber != 0,
+		Negative:        more&bitNegative != 0,
 	}
 	if flags&bitTreatment != 0 {
 		n.Arm = rules.Treatment
@@ -107,6 +120,18 @@ func (n *Enrolment) UnmarshalBinary(b []byte) error {
 			*outcome = n.At + int64(after)
 		}
 	}
+	if more&bitSums != 0 {
+		for _, sum := range []*int64{&n.Sum, &n.Per} {
+			v, k := binary.Uvarint(b)
+			if k <= 0 || v > math.MaxInt64 {
+				return errEnrolment
+			}
+			*sum, b = int64(v), b[k:]
+		}
+		if n.Sum == 0 && n.Per == 0 {
+			return errEnrolment
+		}
+	}
 	if len(b) != 0 || !n.valid() {
 		return errEnrolment
 	}
@@ -118,5 +143,6 @@ func (n *Enrolment) valid() bool {
 	return (n.Arm == rules.Treatment || n.Arm == rules.Control) &&
 		n.Treatment >= 0 && n.Treatment <= 1 &&
 		(n.Converted == 0 || n.Converted > n.At) &&
-		(n.Harmed == 0 || n.Harmed > n.At)
+		(n.Harmed == 0 || n.Harmed > n.At) &&
+		n.Sum >= 0 && n.Sum <= rules.MaxMetricValue*millionths && n.Per >= 0 && n.Per <= rules.MaxMetricValue*millionths
 }

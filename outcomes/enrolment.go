@@ -31,6 +31,14 @@ type Enrolment struct {
 	// told after it; after the window; within it, but received more than Grace
 	// after its end.
 	Early, Late, Dropped bool
+	// Sum is what the unit came to within the metric's window: the sum of the
+	// metric's value in millionths, up to its cap, or how often its event came.
+	// Per is how often the event came that it is per. A metric that is a rate has
+	// neither.
+	Sum, Per int64
+	// NoValue, NotNumber and Negative say that a metric event of the unit added
+	// nothing to Sum: its value was absent, no number, or below 0.
+	NoValue, NotNumber, Negative bool
 }
 
 // Grace is how long after the end of a window an event of within it may be
@@ -69,8 +77,8 @@ func Enrol(t *Tally, known *Enrolment, x *rules.Exposure) (now Enrolment, first 
 // window after the first exposure. A late one is counted also after the window
 // closed, until Grace is over. One that doesn't count is noted, with the reason.
 // It reports whether anything changed. Whether the event is one of this unit,
-// and folded for the first time, is up to the caller; folding it again changes
-// nothing.
+// and folded for the first time, is up to the caller: folding it again changes
+// nothing of the first times, but adds to sums once more.
 func Observe(t *Tally, n *Enrolment, r *rules.Rule, e *events.Event) (changed bool) {
 	if n.Mixed || e.Kind != events.Track {
 		return false
@@ -79,6 +87,10 @@ func Observe(t *Tally, n *Enrolment, r *rules.Rule, e *events.Event) (changed bo
 	m, g := &r.Metric, &r.Guardrail
 	if e.Name == m.Event && holds(m.Where, e.Properties) && n.takes(e, m.Within) {
 		n.Converted = earlier(n.Converted, at)
+		n.measure(m, e)
+	}
+	if m.Per != "" && e.Name == m.Per && n.takes(e, m.Within) {
+		n.Per = plus(n.Per, 1, rules.MaxMetricValue*millionths)
 	}
 	if e.Name == g.Event && holds(g.Where, e.Properties) && n.takes(e, g.Within) {
 		n.Harmed = earlier(n.Harmed, at)
@@ -140,7 +152,8 @@ func Due(n *Enrolment, r *rules.Rule) int64 {
 // Merge returns the enrolment of a person of whom n and other, two units of
 // the tally, are two ids. It changes neither, but the tally counts the result
 // in their place. The earlier exposure counts, with its window: what either
-// did after that is dropped again. A person whose ids were enrolled in
+// did for the first time after that is dropped again. What both came to is added
+// up, each by its own window, for when its parts came is not kept. A person whose ids were enrolled in
 // different arms is Mixed.
 //
 // What an id did before its own first exposure was not kept, so it does not
@@ -165,6 +178,11 @@ func Merge(t *Tally, n, other *Enrolment, r *rules.Rule) Enrolment {
 		now.Early = now.Early || later.Early
 		now.Late = now.Late || later.Late
 		now.Dropped = now.Dropped || later.Dropped
+		now.Sum = plus(now.Sum, later.Sum, limitOf(&r.Metric))
+		now.Per = plus(now.Per, later.Per, rules.MaxMetricValue*millionths)
+		now.NoValue = now.NoValue || later.NoValue
+		now.NotNumber = now.NotNumber || later.NotNumber
+		now.Negative = now.Negative || later.Negative
 	}
 	t.count(&now, +1)
 	t.count(n, -1)
@@ -212,6 +230,10 @@ func (n *Enrolment) counts() Counts {
 		return 0
 	}
 	converted, harmed := n.Converted != 0, n.Harmed != 0
+	var sums Sums
+	if n.MetricClosed {
+		sums = n.sums()
+	}
 	return Counts{
 		Exposed:          1,
 		Converted:        one(converted),
@@ -225,5 +247,9 @@ func (n *Enrolment) counts() Counts {
 		Early:            one(n.Early),
 		Late:             one(n.Late),
 		Dropped:          one(n.Dropped),
+		Sums:             sums,
+		NoValue:          one(n.NoValue),
+		NotNumber:        one(n.NotNumber),
+		Negative:         one(n.Negative),
 	}
 }

@@ -59,9 +59,14 @@ func Judge(t *Tally, r *rules.Rule) Verdict {
 		Harm: LiftTest{Alpha: g.Alpha}.Estimate(t.samples(closed[:0], func(c *Counts) Proportion {
 			return Proportion{X: c.ClosedHarmed, N: c.Closed}
 		})),
-		Lift: LiftTest{}.Estimate(t.samples(matured[:0], func(c *Counts) Proportion {
+	}
+	if r.Metric.IsRate() {
+		v.Lift = LiftTest{}.Estimate(t.samples(matured[:0], func(c *Counts) Proportion {
 			return Proportion{X: c.MaturedConverted, N: c.Matured}
-		})),
+		}))
+	} else {
+		var room [4]MomentSample
+		v.Lift = LiftTest{}.EstimateRatio(t.moments(room[:0], &r.Metric))
 	}
 
 	t.MaxSRMLogE = max(t.MaxSRMLogE, srmNow.LogBF)
@@ -80,7 +85,7 @@ func Judge(t *Tally, r *rules.Rule) Verdict {
 		v.Days = t.days()
 		v.TooEarly = v.Days < minRuntime
 	}
-	v.Novelty = LiftTest{}.novelty(t)
+	v.Novelty = LiftTest{}.novelty(t, &r.Metric)
 	if v.SRM.State == SRMInvalid && v.Guardrail == Cleared {
 		v.Guardrail = Undecided
 	}
@@ -105,6 +110,17 @@ func (t *Tally) samples(room []Sample, of func(*Counts) Proportion) []Sample {
 	for i := range t.Epochs {
 		e := &t.Epochs[i]
 		room = append(room, Sample{Share: e.Treatment, Treatment: of(&e.TreatmentArm), Control: of(&e.ControlArm)})
+	}
+	return room
+}
+
+// moments appends the tally's epochs to room as a metric that is no rate has
+// them.
+func (t *Tally) moments(room []MomentSample, m *rules.Metric) []MomentSample {
+	of := func(c *Counts) Moments { return c.Sums.Moments(m, c.Matured, c.MaturedConverted) }
+	for i := range t.Epochs {
+		e := &t.Epochs[i]
+		room = append(room, MomentSample{Share: e.Treatment, Treatment: of(&e.TreatmentArm), Control: of(&e.ControlArm)})
 	}
 	return room
 }

@@ -3,6 +3,8 @@ package outcomes
 import (
 	"math"
 	"slices"
+
+	"github.com/seed14307185/refract/rules"
 )
 
 // minRuntime is how many days a run's exposures must span before its metric is
@@ -24,27 +26,25 @@ type Novelty struct {
 
 // novelty compares the weeks of a tally, nil while one side is collecting. The
 // two lifts are of different units, so the variances of their logarithms add up.
-func (l LiftTest) novelty(t *Tally) *Novelty {
+func (l LiftTest) novelty(t *Tally, m *rules.Metric) *Novelty {
 	var first, later strata
-	var room [4]Sample
-	rest := room[:0] // the later weeks of each epoch
-	for i := range t.Weeks {
-		w := &t.Weeks[i]
-		s := Sample{Share: w.Treatment, Treatment: w.TreatmentArm.rate(), Control: w.ControlArm.rate()}
+	var room [4]Week
+	rest := room[:0] // the later weeks of each epoch, as one
+	for _, w := range t.Weeks {
 		if w.Week == 0 {
-			first.addRates(s)
+			first.addWeek(&w, m)
 			continue
 		}
-		at := slices.IndexFunc(rest, func(r Sample) bool { return r.Share == s.Share })
+		at := slices.IndexFunc(rest, func(r Week) bool { return r.Treatment == w.Treatment })
 		if at < 0 {
-			rest = append(rest, s)
+			rest = append(rest, w)
 			continue
 		}
-		rest[at].Treatment.add(s.Treatment)
-		rest[at].Control.add(s.Control)
+		rest[at].TreatmentArm.add(w.TreatmentArm, +1)
+		rest[at].ControlArm.add(w.ControlArm, +1)
 	}
-	for _, s := range rest {
-		later.addRates(s)
+	for i := range rest {
+		later.addWeek(&rest[i], m)
 	}
 	if first.weights == 0 || later.weights == 0 {
 		return nil
@@ -55,11 +55,14 @@ func (l LiftTest) novelty(t *Tally) *Novelty {
 	return &n
 }
 
-func (c *Cohort) rate() Proportion { return Proportion{X: c.Converted, N: c.Matured} }
-
-func (p *Proportion) add(o Proportion) {
-	p.X += o.X
-	p.N += o.N
+// addWeek adds what the units of a week show.
+func (s *strata) addWeek(w *Week, m *rules.Metric) {
+	t, c := &w.TreatmentArm, &w.ControlArm
+	if m.IsRate() {
+		s.addRates(Sample{w.Treatment, Proportion{t.Converted, t.Matured}, Proportion{c.Converted, c.Matured}})
+		return
+	}
+	s.addRatio(MomentSample{w.Treatment, t.Sums.Moments(m, t.Matured, t.Converted), c.Sums.Moments(m, c.Matured, c.Converted)})
 }
 
 // days is how many whole days of a run its exposures span.

@@ -17,7 +17,7 @@ func noveltyOf(first, later [2]Proportion) *Novelty {
 	return LiftTest{}.novelty(&Tally{Started: 1, Weeks: []Week{
 		{0, .5, cohort(first[0]), cohort(first[1])},
 		{1, .5, cohort(later[0]), cohort(later[1])},
-	}})
+	}}, &rules.Metric{})
 }
 
 // By hand: the log lifts are ln 1.5 and ln 1.02, their variances the sums of
@@ -42,11 +42,11 @@ func TestNovelty(t *testing.T) {
 // same in both arms at any time, but was higher while treatment was rare.
 func TestNoveltyDoesNotPoolEpochs(t *testing.T) {
 	n := LiftTest{}.novelty(&Tally{Started: 1, Weeks: []Week{
-		{0, .5, Cohort{2000, 400}, Cohort{2000, 400}},
-		{1, .1, Cohort{500, 250}, Cohort{4500, 2250}},
-		{2, .9, Cohort{4500, 450}, Cohort{500, 50}},
-		{3, .9, Cohort{4500, 450}, Cohort{500, 50}},
-	}})
+		{0, .5, Cohort{Matured: 2000, Converted: 400}, Cohort{Matured: 2000, Converted: 400}},
+		{1, .1, Cohort{Matured: 500, Converted: 250}, Cohort{Matured: 4500, Converted: 2250}},
+		{2, .9, Cohort{Matured: 4500, Converted: 450}, Cohort{Matured: 500, Converted: 50}},
+		{3, .9, Cohort{Matured: 4500, Converted: 450}, Cohort{Matured: 500, Converted: 50}},
+	}}, &rules.Metric{})
 	if n == nil || n.Differs || math.Abs(n.Later.Change) > 1e-12 {
 		t.Errorf("%+v", n)
 	}
@@ -74,7 +74,7 @@ func TestFalseNovelty(t *testing.T) {
 			if rnd.Float64() < p {
 				arm.Converted++
 			}
-			if n := (LiftTest{}).novelty(tally); i%100 == 0 && n != nil && n.Differs {
+			if n := (LiftTest{}).novelty(tally, &rules.Metric{}); i%100 == 0 && n != nil && n.Differs {
 				differs = true
 			}
 		}

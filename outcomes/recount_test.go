@@ -2,6 +2,7 @@ package outcomes
 
 import (
 	"cmp"
+	"math/big"
 	"slices"
 
 	"github.com/seed14307185/refract/events"
@@ -125,10 +126,49 @@ func received(x *step, s step, window int64) bool {
 
 // ignored says whether the person did the metric or guardrail event when it
 // doesn't count, by the first exposure of whoever the person was then.
-func (p *person) ignored(why func(x *step, s step, window int64) bool) bool {
+func (p *person) ignored(per bool, why func(x *step, s step, window int64) bool) bool {
 	return p.some(func(x *step, s step) bool {
-		return s.kind == "event" && (isMetric(s.event) && why(x, s, metricWindow) || isGuardrail(s.event) && why(x, s, guardrailWindow))
+		metric := isMetric(s.event) || per && s.event.Kind == events.Track && s.event.Name == "Viewed"
+		return s.kind == "event" && (metric && why(x, s, metricWindow) || isGuardrail(s.event) && why(x, s, guardrailWindow))
 	})
+}
+
+// total adds up what the person did that counts, by the first exposure of
+// whoever the person was then.
+func (p *person) total(is func(events.Event) bool, of func(events.Event) int64) (sum int64) {
+	p.some(func(x *step, s step) bool {
+		if s.kind == "event" && is(s.event) && x.at < s.at && s.at <= x.at+metricWindow && !received(x, s, metricWindow) {
+			sum += of(s.event)
+		}
+		return false
+	})
+	return sum
+}
+
+func millionthsOf(e events.Event) int64 {
+	switch v, _ := e.Properties["total"].(float64); v {
+	case 0.1:
+		return 100_000
+	case 9.99:
+		return 9_990_000
+	case 20:
+		return 20_000_000
+	case 1e300:
+		return 1e15
+	}
+	return 0
+}
+
+func exact(n *big.Int) (e Exact) {
+	if err := e.UnmarshalText([]byte(n.String())); err != nil {
+		panic(err)
+	}
+	return e
+}
+
+func addSums(a, b Sums) Sums {
+	add := func(a, b Exact) Exact { return exact(new(big.Int).Add(a.big(), b.big())) }
+	return Sums{add(a.Sum, b.Sum), add(a.Squares, b.Squares), add(a.Per, b.Per), add(a.PerSquares, b.PerSquares), add(a.Products, b.Products)}
 }
 
 func early(x *step, s step, _ int64) bool     { return s.at <= x.at }
@@ -173,7 +213,7 @@ func (p *person) latest() (at int64) {
 }
 
 // recount is the oracle: the tally from the full lists.
-func recount(history []step) *Tally {
+func recount(history []step, r *rules.Rule) *Tally {
 	epochs, t := map[float64]*Epoch{}, startedTally()
 	days, weeks := map[int64]*Day{}, map[weekKey]*Week{}
 	for _, p := range people(history) {
@@ -201,10 +241,11 @@ func recount(history []step) *Tally {
 			at(days, (harm-x.at)/dayMillis).arm(x.arm).Harmed++
 		}
 		converted, harmed := conversion != 0, harm != 0
+		per := r.Metric.Per != ""
 		matured, closed := p.over(metricWindow), p.over(guardrailWindow)
 		for count, is := range map[*int64]bool{
 			&c.Exposed: true, &c.Moved: p.moved(),
-			&c.Early: p.ignored(early), &c.Late: p.ignored(late), &c.Dropped: p.ignored(dropped),
+			&c.Early: p.ignored(per, early), &c.Late: p.ignored(per, late), &c.Dropped: p.ignored(per, dropped),
 			&c.Converted: converted, &c.Matured: matured, &c.MaturedConverted: converted && matured,
 			&c.Harmed: harmed, &c.Closed: closed, &c.ClosedHarmed: harmed && closed, &c.Settled: harmed || closed,
 		} {
@@ -212,13 +253,40 @@ func recount(history []step) *Tally {
 				*count++
 			}
 		}
+		odd := map[*int64]func(any) bool{}
+		var sums Sums
+		if m := &r.Metric; m.Value != "" {
+			odd[&c.NoValue] = func(v any) bool { return v == nil }
+			odd[&c.NotNumber] = func(v any) bool { _, number := v.(float64); return v != nil && !number }
+			odd[&c.Negative] = func(v any) bool { f, _ := v.(float64); return f < 0 }
+			total := big.NewInt(min(p.total(isMetric, millionthsOf), int64(m.Cap)*millionths))
+			sums = Sums{Sum: exact(total), Squares: exact(new(big.Int).Mul(total, total))}
+		} else if m.Per != "" {
+			once := func(events.Event) int64 { return 1 }
+			isViewed := func(e events.Event) bool { return e.Kind == events.Track && e.Name == "Viewed" }
+			m, d := big.NewInt(p.total(isMetric, once)), big.NewInt(p.total(isViewed, once))
+			mul := func(a, b *big.Int) Exact { return exact(new(big.Int).Mul(a, b)) }
+			sums = Sums{exact(m), mul(m, m), exact(d), mul(d, d), mul(m, d)}
+		}
+		for count, is := range odd {
+			if p.total(isMetric, func(e events.Event) int64 {
+				if is(e.Properties["total"]) {
+					return 1
+				}
+				return 0
+			}) > 0 {
+				*count++
+			}
+		}
 		if matured {
+			c.Sums = addSums(c.Sums, sums)
 			week := at(weeks, weekKey{int(max(0, x.at-t.Started) / weekMillis), x.treatment})
 			cohort := &week.ControlArm
 			if x.arm == rules.Treatment {
 				cohort = &week.TreatmentArm
 			}
 			cohort.Matured++
+			cohort.Sums = addSums(cohort.Sums, sums)
 			if converted {
 				cohort.Converted++
 			}

@@ -51,7 +51,11 @@ func (v Verdict) breach(r *rules.Rule) string {
 
 // lift says what is known of the metric.
 func (v Verdict) lift(r *rules.Rule) string {
-	metric, l := within(r.Metric.Event, r.Metric.Within), v.Lift
+	metric, l := within(r.Metric.Subject(), r.Metric.Within), v.Lift
+	if l.Collecting && !r.Metric.IsRate() {
+		return fmt.Sprintf("Not known yet whether it helps: collecting until in both arms %d units, of those whose time is over, did %s.",
+			minSuccesses, within(r.Metric.Event, r.Metric.Within))
+	}
 	if l.Collecting {
 		return fmt.Sprintf("Not known yet whether it helps: collecting until both arms have %d times %s, of those whose time is over.",
 			minSuccesses, metric)

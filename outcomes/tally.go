@@ -35,6 +35,19 @@ type Counts struct {
 	Early   int64 `json:"early,omitempty"`
 	Late    int64 `json:"late,omitempty"`
 	Dropped int64 `json:"dropped,omitempty"`
+	// Sums are of the Matured units, for a metric that is no rate.
+	Sums Sums `json:"sums,omitzero"`
+	// NoValue, NotNumber and Negative units, of Exposed, did the metric event
+	// with a value that could not be added: see Enrolment.
+	NoValue   int64 `json:"no_value,omitempty"`
+	NotNumber int64 `json:"not_number,omitempty"`
+	Negative  int64 `json:"negative,omitempty"`
+}
+
+// Plus returns the sum of the counts of different units.
+func (c Counts) Plus(o Counts) Counts {
+	c.add(o, +1)
+	return c
 }
 
 // Epoch is a span of a rule's life with one probability of treatment. Counts
@@ -147,4 +160,8 @@ func (c *Counts) add(o Counts, times int64) {
 	c.Early += times * o.Early
 	c.Late += times * o.Late
 	c.Dropped += times * o.Dropped
+	c.Sums.add(o.Sums, times)
+	c.NoValue += times * o.NoValue
+	c.NotNumber += times * o.NotNumber
+	c.Negative += times * o.Negative
 }

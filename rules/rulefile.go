@@ -143,19 +143,6 @@ func readSurfaceName(v value, known *parts) (*Surface, bool) {
 	return &Surface{Name: name, MaxBytes: DefaultMaxBytes}, true
 }
 
-func (r *Rule) readMetric(v value) {
-	f, ok := v.fields("a mapping with event and within", "event", "where", "within", "expect")
-	if !ok {
-		return
-	}
-	m := &r.Metric
-	m.Event, _ = eventName(f.need("event", "the event that shows that the rule helped"))
-	m.Where = matches(f.get("where"))
-	m.Within, _ = window(f.need("within", "how long after the exposure it counts: within: 7d"))
-	m.Expect = "increase"
-	set(&m.Expect)(f.get("expect").oneOf("increase", "decrease"))
-}
-
 func (r *Rule) readGuardrail(v value) {
 	f, ok := v.fields("a mapping with event and within", "event", "where", "within", "tolerate", "baseline", "alpha")
 	if !ok {

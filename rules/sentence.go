@@ -12,17 +12,13 @@ import (
 // SURFACE, show RESPONSE; judge it by METRIC within 7 days; roll back if
 // GUARDRAIL within 7 days rises by more than 10 %."
 func (r *Rule) Sentence() string {
-	fewer := ""
-	if r.Metric.Expect == "decrease" {
-		fewer = "fewer "
-	}
 	rises := "rises at all"
 	if r.Guardrail.Tolerate > 0 {
 		rises = "rises by more than " + formatPercent(r.Guardrail.Tolerate) + " %"
 	}
-	return fmt.Sprintf("When %s reach %s, %s; judge it by %s%s%s within %s; roll back if %s%s within %s %s.",
+	return fmt.Sprintf("When %s reach %s, %s; judge it by %s; roll back if %s%s within %s %s.",
 		r.Segment.Name, r.Surface.Name, r.Response.inWords(),
-		fewer, r.Metric.Event, inWords(r.Metric.Where), FormatDuration(r.Metric.Within),
+		r.Metric.inWords(),
 		r.Guardrail.Event, inWords(r.Guardrail.Where), FormatDuration(r.Guardrail.Within), rises)
 }
 

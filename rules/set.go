@@ -52,12 +52,17 @@ type Response struct {
 	Hash       string              // of all this but File, 12 hex digits
 }
 
-// Metric is the event that shows that the rule helped.
+// Metric is the event that shows that the rule helped: how many units do it,
+// or the mean per unit of the sum of one of its properties, or how often it
+// comes per another event.
 type Metric struct {
 	Event  string
 	Where  []segments.Match
 	Within time.Duration
-	Expect string // "increase" or "decrease"
+	Expect string  // "increase" or "decrease"
+	Value  string  // the property that is summed up; empty: none is
+	Cap    float64 // the most that a unit's sum of Value comes to; 0: MaxMetricValue
+	Per    string  // the event that it is per; empty: none
 }
 
 // Guardrail is the event that must not happen more than tolerated.

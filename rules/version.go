@@ -25,6 +25,7 @@ func (r *Rule) version() string {
 	if r.Surface.Select != "" {
 		parts = append(parts, "select "+r.Surface.Select) // no page begins so
 	}
+	parts = append(parts, r.Metric.parts()...)
 	var pages []string
 	for _, p := range r.Surface.Pages {
 		pages = append(pages, p.String())

@@ -43,6 +43,10 @@ type Test struct {
 // Holds says whether the property that the match names passes its test.
 func (m Match) Holds(p events.Properties) bool { return m.Test.Holds(lookup(p, m.Key)) }
 
+// Lookup returns a property as Match finds it, by its name or its path; nil if it
+// is absent or null.
+func Lookup(p events.Properties, key string) any { return lookup(p, key) }
+
 // Holds says whether a JSON value passes the test; nil is an absent one.
 // An invalid test holds of nothing.
 func (t Test) Holds(v any) bool {

@@ -107,7 +107,8 @@ type Base struct {
 // 80 % by the interval that verdicts are given by.
 type Test struct {
 	Change float64 `json:"change"` // relative: 0.1 is 10 % more
-	// Units that it takes, in both arms; nil if none would do.
+	// Units that it takes, in both arms; nil if none would do, or the metric is
+	// no rate: how its values scatter is not looked at.
 	Units *int64 `json:"units"`
 	// Days until they have all reached the surface, and the last one's window
 	// is over; nil if that would take more than ten years.
@@ -198,7 +199,7 @@ func newRule(r *rules.Rule, t *ruleTally, from, until int64) Rule {
 			change = -change
 		}
 		test := Test{Change: change}
-		if n := (outcomes.LiftTest{}).Units(out.Metric.Rate, change, out.Treated, outcomes.DefaultPower); !math.IsInf(n, 1) {
+		if n := (outcomes.LiftTest{}).Units(out.Metric.Rate, change, out.Treated, outcomes.DefaultPower); r.Metric.IsRate() && !math.IsInf(n, 1) {
 			units := int64(n)
 			test.Units = &units
 			if days, ok := c.until(n / out.Share); ok {

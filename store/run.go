@@ -88,9 +88,10 @@ func (w *writer) track(set *rules.Set) error {
 			return err
 		}
 		list = append(list, t)
-		hears[r.Metric.Event] = append(hears[r.Metric.Event], t)
-		if r.Guardrail.Event != r.Metric.Event {
-			hears[r.Guardrail.Event] = append(hears[r.Guardrail.Event], t)
+		for _, name := range []string{r.Metric.Event, r.Metric.Per, r.Guardrail.Event} {
+			if name != "" && !slices.Contains(hears[name], t) {
+				hears[name] = append(hears[name], t)
+			}
 		}
 	}
 	w.set, w.tracked, w.hears = set, list, hears
