@@ -26,9 +26,26 @@ func Recompute(t *outcomes.Tally, r *rules.Rule) []string {
 	return []string{
 		statsCommand(t, "guardrail", func(c *outcomes.Counts) string { return of(c.Harmed, c.Settled) }, judged...),
 		statsCommand(t, "lift", func(c *outcomes.Counts) string { return of(c.ClosedHarmed, c.Closed) }, "--alpha", figure(g.Alpha)),
-		statsCommand(t, "lift", func(c *outcomes.Counts) string { return of(c.MaturedConverted, c.Matured) }),
+		liftCommand(t, &r.Metric),
 		statsCommand(t, "srm", func(c *outcomes.Counts) string { return strconv.FormatInt(c.Exposed, 10) }),
 	}
+}
+
+// liftCommand words the command for the change of the metric.
+func liftCommand(t *outcomes.Tally, m *rules.Metric) string {
+	switch {
+	case m.Value != "":
+		return statsCommand(t, "lift --mean", func(c *outcomes.Counts) string {
+			return fmt.Sprintf("n=%d,x=%d,sum=%s,squares=%s", c.Matured, c.MaturedConverted, c.Sums.Sum.Decimal(6), c.Sums.Squares.Decimal(12))
+		})
+	case m.Per != "":
+		return statsCommand(t, "lift --ratio", func(c *outcomes.Counts) string {
+			s := &c.Sums
+			return fmt.Sprintf("n=%d,x=%d,sum=%s,squares=%s,per=%s,per-squares=%s,products=%s",
+				c.Matured, c.MaturedConverted, s.Sum, s.Squares, s.Per, s.PerSquares, s.Products)
+		})
+	}
+	return statsCommand(t, "lift", func(c *outcomes.Counts) string { return of(c.MaturedConverted, c.Matured) })
 }
 
 // statsCommand words a command with a tally's epochs.

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/seed14307185/refract/console"
+	"github.com/seed14307185/refract/outcomes"
 )
 
 // printIgnored tells what was not counted, by reason: what units did when it
@@ -20,6 +21,9 @@ func printIgnored(out io.Writer, r *console.RuleStatus) {
 		{"before the exposure", t.Early, c.Early},
 		{"after the window", t.Late, c.Late},
 		{"received a day too late", t.Dropped, c.Dropped},
+		{"without a value", t.NoValue, c.NoValue},
+		{"whose value is no number", t.NotNumber, c.NotNumber},
+		{"whose value is negative", t.Negative, c.Negative},
 	} {
 		if p.treatment+p.control > 0 {
 			parts = append(parts, fmt.Sprintf("%s %d in treatment, %d in control", p.what, p.treatment, p.control))
@@ -41,6 +45,29 @@ func printIgnored(out io.Writer, r *console.RuleStatus) {
 	}
 	if len(parts) > 0 {
 		fmt.Fprintf(out, "  no part    pages of the whole site since the process started: %s\n", strings.Join(parts, ", "))
+	}
+}
+
+// printSums tells what the units of a metric that is no rate came to. Arms over
+// several epochs are not for comparing, so they are left to the intervals.
+func printSums(out io.Writer, r *console.RuleStatus) {
+	if len(r.Tally.Epochs) != 1 {
+		return
+	}
+	t, c := sumText(r.Treatment), sumText(r.Control)
+	if t != "" && c != "" {
+		fmt.Fprintf(out, "  sums       of those whose window is over: treatment %s, control %s\n", t, c)
+	}
+}
+
+func sumText(c outcomes.Counts) string {
+	switch s := c.Sums; {
+	case s.Sum == (outcomes.Exact{}):
+		return ""
+	case s.Per != (outcomes.Exact{}):
+		return fmt.Sprintf("%s of %s, %.4g each", s.Sum, s.Per, s.Sum.Float()/s.Per.Float())
+	default:
+		return fmt.Sprintf("%s of %d units, %.4g each", s.Sum.Decimal(6), c.Matured, s.Sum.Float()/1e6/float64(c.Matured))
 	}
 }
 

@@ -3,7 +3,7 @@ package main
 import (
 	"bytes"
 	"encoding/json"
-	"fmt"
+	"math"
 	"strings"
 	"testing"
 	"time"
@@ -38,11 +38,21 @@ func recomputed(t *testing.T, v outcomes.Verdict, commands []string, run func(ar
 			want = map[string]any{"decision": "collecting"}
 		}
 		for key, value := range want {
-			if fmt.Sprint(got[key]) != fmt.Sprint(value) {
+			if !sameFigure(got[key], value) {
 				t.Errorf("%s: %s is %v, the report has %v", command, key, got[key], value)
 			}
 		}
 	}
+}
+
+// sameFigure compares numbers by nine digits, and words.
+func sameFigure(a, b any) bool {
+	x, ok1 := a.(float64)
+	y, ok2 := b.(float64)
+	if ok1 && ok2 {
+		return math.Abs(x-y) <= 1e-9*max(1, math.Abs(y))
+	}
+	return a == b
 }
 
 // A reviewer comes from a report's counts to its figures, over several epochs
@@ -50,6 +60,8 @@ func recomputed(t *testing.T, v outcomes.Verdict, commands []string, run func(ar
 func TestRecompute(t *testing.T) {
 	one := outcomes.Counts{Exposed: 1000, Harmed: 131, Settled: 980, Closed: 900, ClosedHarmed: 51, Matured: 970, MaturedConverted: 261}
 	two := outcomes.Counts{Exposed: 1021, Harmed: 80, Settled: 911, Closed: 880, ClosedHarmed: 49, Matured: 960, MaturedConverted: 203}
+	one.Sums = sums(t, "26112345678", "911234567812345678", "2612345678912345678")
+	two.Sums = sums(t, "20312345678", "711234567812345678", "2012345678912345678")
 	few := outcomes.Counts{Exposed: 7, Harmed: 1, Settled: 2, Closed: 2, ClosedHarmed: 1, Matured: 2}
 	for name, tally := range map[string]*outcomes.Tally{
 		"one epoch":    {Epochs: []outcomes.Epoch{{Treatment: .5, TreatmentArm: one, ControlArm: two}}},
@@ -57,11 +69,29 @@ func TestRecompute(t *testing.T) {
 		"collecting":   {Epochs: []outcomes.Epoch{{Treatment: .5, TreatmentArm: few, ControlArm: few}}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			r := &rules.Rule{Guardrail: rules.Guardrail{Event: "Abandoned", Within: time.Hour, Tolerate: .1, Baseline: .08, Alpha: .01}}
-			verdict := outcomes.Judge(tally, r)
-			recomputed(t, verdict, console.Recompute(tally, r), func(args ...string) (string, error) { return stats(strings.Join(args[1:], " ")) })
+			for _, m := range []rules.Metric{{Event: "Ordered"}, {Event: "Ordered", Value: "total"}, {Event: "Clicked", Per: "Viewed"}} {
+				r := &rules.Rule{Metric: m, Guardrail: rules.Guardrail{Event: "Abandoned", Within: time.Hour, Tolerate: .1, Baseline: .08, Alpha: .01}}
+				verdict := outcomes.Judge(tally, r)
+				if name != "collecting" && verdict.Lift.Collecting {
+					t.Errorf("%s is collecting: nothing is compared", m.Subject())
+				}
+				recomputed(t, verdict, console.Recompute(tally, r), func(args ...string) (string, error) { return stats(strings.Join(args[1:], " ")) })
+			}
 		})
 	}
+}
+
+// sums has one of the value and its squares, and of two events' counts.
+func sums(t *testing.T, sum, squares, products string) (s outcomes.Sums) {
+	t.Helper()
+	for to, text := range map[*outcomes.Exact]string{
+		&s.Sum: sum, &s.Squares: squares, &s.Per: "93123456789", &s.PerSquares: "9312345678912345678", &s.Products: products,
+	} {
+		if err := to.UnmarshalText([]byte(text)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return s
 }
 
 // What is not counted is said, by reason and arm.

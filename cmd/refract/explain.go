@@ -155,6 +155,7 @@ func printReport(out io.Writer, r *console.RuleStatus) {
 	}
 	arm("treatment", r.Treatment)
 	arm("control", r.Control)
+	printSums(out, r)
 	printIgnored(out, r)
 	v := r.Verdict
 	fmt.Fprintf(out, "  guardrail  %s: ln E %.9f, anytime p %.3g\n", v.Guardrail, v.LogE, v.P)

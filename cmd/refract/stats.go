@@ -118,22 +118,26 @@ func newStatsFactorsCommand() *cobra.Command {
 func newStatsLiftCommand() *cobra.Command {
 	var arms armFlags
 	var alpha, planned float64
+	var mean, ratio bool
 	cmd := &cobra.Command{
-		Use:     "lift --treatment x/n --control x/n",
-		Short:   "How much a metric changed, with an interval that holds at every look",
-		Example: "  refract stats lift --treatment 260/2000 --control 200/2000",
-		Args:    noArgs,
+		Use:   "lift --treatment x/n --control x/n",
+		Short: "How much a metric changed, with an interval that holds at every look",
+		Example: "  refract stats lift --treatment 260/2000 --control 200/2000\n" +
+			"  refract stats lift --mean --treatment " + meanForm + " --control n=960,x=203,sum=4100,squares=150000",
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			samples, err := arms.samples(parseProportion)
 			switch {
-			case err != nil:
-				return err
+			case mean && ratio:
+				return usageErrorf("a metric is a mean or a ratio, not both")
 			case !inside(alpha):
 				return usageErrorf("--alpha is %g, but must be between 0 and 1", alpha)
 			case !positive(planned):
 				return usageErrorf("--planned is %g, but must be a number of units", planned)
 			}
-			l := outcomes.LiftTest{Alpha: alpha, Planned: planned}.Estimate(samples)
+			l, err := arms.lift(outcomes.LiftTest{Alpha: alpha, Planned: planned}, mean, ratio)
+			if err != nil {
+				return err
+			}
 			if l.Collecting {
 				return arms.print(cmd.OutOrStdout(), []figure{
 					{"p", "anytime p", l.P},
@@ -158,6 +162,8 @@ func newStatsLiftCommand() *cobra.Command {
 		},
 	}
 	arms.add(cmd, "converted of matured units, x/n")
+	cmd.Flags().BoolVar(&mean, "mean", false, "of a value per unit: each arm is "+meanForm+" with x the units that did it, and sums over units of the value and its square")
+	cmd.Flags().BoolVar(&ratio, "ratio", false, "of two events: each arm is "+ratioForm+" with sums over units of how often each did both, their squares and products")
 	cmd.Flags().Float64Var(&alpha, "alpha", outcomes.DefaultAlpha, "error rate of the interval, over all looks")
 	cmd.Flags().Float64Var(&planned, "planned", outcomes.DefaultPlanned, "units for which the interval is narrowest")
 	return cmd
@@ -205,6 +211,16 @@ func (f *armFlags) add(cmd *cobra.Command, counts string) {
 	cmd.Flags().StringArrayVar(&f.control, "control", nil, "control: "+counts+"; once for each epoch")
 	cmd.Flags().Float64SliceVar(&f.share, "share", []float64{.5}, "probability of treatment; once for each epoch, or once for all")
 	cmd.Flags().BoolVar(&f.json, "json", false, "print JSON")
+}
+
+// lift estimates the change of a rate, a mean or a ratio.
+func (f *armFlags) lift(test outcomes.LiftTest, mean, ratio bool) (outcomes.Lift, error) {
+	if mean || ratio {
+		samples, err := f.momentSamples(ratio)
+		return test.EstimateRatio(samples), err
+	}
+	samples, err := f.samples(parseProportion)
+	return test.Estimate(samples), err
 }
 
 // samples returns the epochs, of which there is at least one.

@@ -54,6 +54,14 @@ decision           not known yet
 anytime p          1.000000000
 decision           collecting
 `,
+		"lift --mean --treatment n=2000,x=260,sum=260,squares=260 --control n=2000,x=200,sum=200,squares=200": `
+lift               0.300000000
+low                -0.006923455
+high               0.701782212
+ln E               2.792371454
+anytime p          0.061275729
+decision           not known yet
+`,
 		"srm --treatment 89600 --control 10400 --share .9": `
 ln BF              6.374021945
 anytime p          0.001705287
@@ -89,6 +97,13 @@ func TestStatsWrongUsage(t *testing.T) {
 		"guardrail --treatment 1/4 --control 1/4 more", "lift --treatment 1/4 --control 1/4 --share 1",
 		"lift --treatment 1/4 --control 1/4 --planned NaN", "srm --treatment 5 --control x", "srm --treatment 5 --control 5 --kappa 0",
 		"srm --treatment 5 --control 5 --treatment 6", "srm --treatment 5 --control 5 --share .5 --share .9", "lift",
+		"lift --mean --ratio --treatment n=1 --control n=1", "lift --mean --treatment 1/4 --control 1/4",
+		"lift --mean --treatment n=4,x=1,sum=1,squares=-1 --control n=4,x=1,sum=1,squares=1",
+		"lift --mean --treatment n=4,x=5,sum=1,squares=1 --control n=4,x=1,sum=1,squares=1",
+		"lift --mean --treatment n=4,x=1,sum=1,squares=1,per=2 --control n=4,x=1,sum=1,squares=1",
+		"lift --mean --treatment n=4,x=1,sum=1,sum=1,squares=1 --control n=4,x=1,sum=1,squares=1",
+		"lift --mean --treatment n=4,x=1,sum=NaN,squares=1 --control n=4,x=1,sum=1,squares=1",
+		"lift --ratio --treatment n=4,x=1,sum=1,squares=1 --control n=4,x=1,sum=1,squares=1",
 		"factors --share 1", "factors --baseline 2", "factors --tolerate -1",
 	} {
 		var wrong usageError
