@@ -52,13 +52,17 @@ func TestNoveltyDoesNotPoolEpochs(t *testing.T) {
 	}
 }
 
-// The comparison, looked at after every hundred units, of a rule whose effect
-// lasts.
+// The comparison, looked at often, of a rule whose effect lasts.
 func TestFalseNovelty(t *testing.T) {
-	const runs, first, units = 300, 2000, 8000
-	rnd := rand.New(rand.NewPCG(7, 17))
-	flagged := 0
-	for range runs {
+	const runs = 300
+	atMost(t, "lasting effects called novelty at some look", falseNovelty(runs, 2000, 8000, 100), runs)
+}
+
+// falseNovelty returns in how many of the runs an effect that lasts is called
+// novelty at some look.
+func falseNovelty(runs, first, units, every int) (flagged int) {
+	for run := range runs {
+		rnd := rand.New(rand.NewPCG(17, uint64(run)))
 		tally := &Tally{Started: 1, Weeks: []Week{{Week: 0, Treatment: .5}, {Week: 1, Treatment: .5}}}
 		differs := false
 		for i := range units {
@@ -74,15 +78,16 @@ func TestFalseNovelty(t *testing.T) {
 			if rnd.Float64() < p {
 				arm.Converted++
 			}
-			if n := (LiftTest{}).novelty(tally, &rules.Metric{}); i%100 == 0 && n != nil && n.Differs {
-				differs = true
+			if i%every == 0 {
+				n := LiftTest{}.novelty(tally, &rules.Metric{})
+				differs = differs || n != nil && n.Differs
 			}
 		}
 		if differs {
 			flagged++
 		}
 	}
-	atMost(t, "lasting effects called novelty at some look", flagged, runs)
+	return flagged
 }
 
 // A rule is not said to help before its exposures span a week; a rollback, and

@@ -30,7 +30,9 @@ type MomentSample struct {
 // EstimateRatio is Estimate for a ratio of sums over units: the mean of a value
 // per unit, or how often one event comes per another. Units are what is
 // randomised, and so what is counted; what one of them does may depend on what
-// else it does.
+// else it does. An epoch takes part once 20 units of each arm did the event, and
+// its sums are spread as over 50 units that all came to the same:
+// (Σm)²/Σm² ≥ 50, and so for d.
 //
 // The logarithm of R = Σm/Σd has, by the delta method, the variance
 // (s_m² + R²·s_d² − 2R·s_md)/(n·d̄²)/R² (Deng, Knoblich and Lu, "Applying the Delta
@@ -42,6 +44,12 @@ func (l LiftTest) EstimateRatio(epochs []MomentSample) Lift {
 	}
 	return l.lift(s)
 }
+
+// minSpread is among how many units, that came to the same, a sum has to be
+// spread at least before anything is said of it: while a few make up most of
+// it, no estimate is normal. By simulation: of means that 5 % of the units make
+// up log-normally with σ = 1.5, without it 7 % miss the truth at some look.
+const minSpread = 50
 
 // addRatio adds the ratio of two ratios.
 func (s *strata) addRatio(e MomentSample) {
@@ -56,10 +64,11 @@ func (s *strata) addRatio(e MomentSample) {
 	}
 }
 
-// logRatio returns ln R and its variance; ok is false where there is none, or
-// no more than rounding leaves: every unit did the same.
+// logRatio returns ln R and its variance; ok is false where a sum is spread too
+// little, and where there is no variance, or no more than rounding leaves: every
+// unit did the same.
 func (m Moments) logRatio() (ratio, variance float64, ok bool) {
-	if !(m.Sum > 0) || !(m.Per > 0) {
+	if !(m.Sum > 0 && m.Sum*m.Sum >= minSpread*m.Squares) || !(m.Per > 0 && m.Per*m.Per >= minSpread*m.PerSquares) {
 		return 0, 0, false
 	}
 	a, b := m.Squares/(m.Sum*m.Sum), m.PerSquares/(m.Per*m.Per)

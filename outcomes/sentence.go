@@ -53,7 +53,7 @@ func (v Verdict) breach(r *rules.Rule) string {
 func (v Verdict) lift(r *rules.Rule) string {
 	metric, l := within(r.Metric.Subject(), r.Metric.Within), v.Lift
 	if l.Collecting && !r.Metric.IsRate() {
-		return fmt.Sprintf("Not known yet whether it helps: collecting until in both arms %d units, of those whose time is over, did %s.",
+		return fmt.Sprintf("Not known yet whether it helps: collecting until in both arms %d units, of those whose time is over, did %s, and no few of them make up most of it.",
 			minSuccesses, within(r.Metric.Event, r.Metric.Within))
 	}
 	if l.Collecting {
