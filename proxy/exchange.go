@@ -28,6 +28,13 @@ type Exchange struct {
 	OriginError error
 	// ClientGone says that it was the client who ended the exchange.
 	ClientGone bool
+	// Broken is what kept the page from coming whole, from the origin or through
+	// the rewriter, or nil. What the client did is not in it.
+	Broken error
+	// Lost is what was decided, where a defect of ours kept it from the page.
+	Lost rules.Decision
+	// Answered is how long it took until the origin's head was there. 0: it never was.
+	Answered time.Duration
 	// Treated says that a region of this response was swapped.
 	Treated bool
 	// Rewriting is what the page's rewriting took, its decoding included, the

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // copyBuffer is how much of a body is gathered before it is written, and the
@@ -50,6 +51,7 @@ func (p *Proxy) forward(w *writer, x *Exchange) {
 		p.originFailed(w, x, out, err)
 		return
 	}
+	x.Answered = time.Since(x.began)
 	if resp.Request != nil {
 		x.Origin = resp.Request.URL.Host
 	}
@@ -131,6 +133,9 @@ func (p *Proxy) send(w *writer, x *Exchange, resp *http.Response) error {
 		err = f.take(body)
 	}
 	if err != io.EOF {
+		if f.err == nil && x.Request.Context().Err() == nil && !f.handed {
+			x.Broken = err
+		}
 		_ = f.settle() // it is sound so far
 		return err
 	}
@@ -179,6 +184,7 @@ type flow struct {
 	from, to int   // what of buf is not written yet
 	read     int64 // of the body
 	begun    bool  // the head is written
+	handed   bool  // the rest was for others to send, and they don't say whose an error is
 	dirty    bool  // something is written that wasn't flushed
 	err      error
 }
@@ -224,6 +230,7 @@ func (f *flow) handOn(body io.Reader) error {
 		return f.err
 	}
 	n, err := f.w.ReadFrom(body)
+	f.handed = !errors.Is(err, errors.ErrUnsupported)
 	if f.read += n; err == nil {
 		err = io.EOF
 	}

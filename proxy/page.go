@@ -38,6 +38,7 @@ func (p *Proxy) answer(x *Exchange, resp *http.Response) error {
 		if v := recover(); v != nil {
 			p.Log.Error("changing a response failed: it is served as the app made it", slog.Any("panic", v), slog.String("stack", string(debug.Stack())))
 			*resp = as
+			x.Lost = x.Decision
 			x.Decision, x.Sightings, x.body, x.Passthrough = nil, nil, nil, ReasonInternal
 		}
 	}()

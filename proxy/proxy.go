@@ -9,6 +9,7 @@ package proxy
 
 import (
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"net/url"
@@ -193,6 +194,7 @@ func (p *Proxy) finish(x *Exchange, out *writer) {
 		var err error
 		if x.Sightings, x.Rewriting, err = x.body.done(); err != nil {
 			p.Log.Error("rewriting failed: the rest of the page is as the app made it", slog.String("error", err.Error()), slog.String("path", x.path))
+			x.Broken = err
 		}
 		x.Passthrough = whyUntouched(x.Sightings)
 		if x.body.complete && x.tag != "" && err == nil {
@@ -201,6 +203,9 @@ func (p *Proxy) finish(x *Exchange, out *writer) {
 	}
 	if v := recover(); v != nil {
 		defer panic(v)
+		if v != http.ErrAbortHandler {
+			x.Broken = fmt.Errorf("panic: %v", v)
+		}
 		if x.OriginError == nil && x.body != nil {
 			x.OriginError = x.body.err
 		}
