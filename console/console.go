@@ -32,6 +32,7 @@ type Console struct {
 	Resume   func(ctx context.Context, rule, who, why string) error
 	Turn     func(off bool, by Change) // treatment off and on, without a rollback
 	Switches func() []Switch           // what keeps rules off
+	Unseen   func(rule string) bool    // whether a live rule's surface was on no page
 	KillFile string                    // whose being there keeps every rule off
 	Metrics  http.Handler
 	Now      func() time.Time

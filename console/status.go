@@ -47,6 +47,7 @@ type RuleStatus struct {
 	Sentence string           `json:"sentence"`
 	State    string           `json:"state"` // live, draft, rolled_back, expired, warming or off
 	Cause    string           `json:"cause,omitempty"`
+	Unseen   bool             `json:"unseen,omitempty"` // live for a minute, and its surface was on no page of its visitors
 	Version  string           `json:"version"`
 	Owner    string           `json:"owner,omitempty"`
 	Started  time.Time        `json:"started"`
@@ -91,6 +92,7 @@ func (c *Console) status() Status {
 		rs := ruleStatus(r, set, standings[r.Name], st.Warming, c.Now())
 		rs.Untouched = untouched
 		rs.State, rs.Cause = switched(r.Name, st.Switches, rs.State, rs.Cause)
+		rs.Unseen = rs.State == "live" && c.Unseen(r.Name)
 		st.Rules = append(st.Rules, rs)
 	}
 	discover(st.Rules)
@@ -120,6 +122,9 @@ func ruleStatus(r *rules.Rule, set *rules.Set, s store.Standing, warming []strin
 	for _, e := range s.Tally.Epochs {
 		rs.Treatment = rs.Treatment.Plus(e.TreatmentArm)
 		rs.Control = rs.Control.Plus(e.ControlArm)
+	}
+	if stop := s.Run.Stop; stop != nil && stop.Cause == store.ByServing {
+		rs.Summary = "Rolled back by the serving guardrails, " + stop.Why + ". " + rs.Summary
 	}
 	rs.State, rs.Cause = RuleState(r, set, s, warming, now)
 	return rs

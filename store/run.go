@@ -29,6 +29,7 @@ type Cause string
 // The causes.
 const (
 	ByGuardrail Cause = "guardrail"
+	ByServing   Cause = "serving" // a serving guardrail: see Store.StopServing
 	ByPerson    Cause = "person"
 	ByFile      Cause = "file" // state: rolled_back in the rule's file
 )
@@ -50,6 +51,7 @@ type Stop struct {
 	LastTreated time.Time         `json:"last_treated,omitzero"`
 	Tally       *outcomes.Tally   `json:"tally,omitempty"`
 	Verdict     *outcomes.Verdict `json:"verdict,omitempty"`
+	Serving     *outcomes.Breach  `json:"serving,omitempty"` // the counts that decided, of ByServing
 }
 
 // Standing is how a rule stands now. Tally is a snapshot.

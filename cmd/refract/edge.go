@@ -55,6 +55,7 @@ type edge struct {
 	refused   atomic.Pointer[refusal]
 	hangups   chan struct{} // asks for a reload that nobody waits for
 
+	serving  *serving
 	switches switches
 	notes    chan store.Entry // for the ledger
 	blind    bool             // the data directory can't be read; of keep alone
@@ -104,6 +105,7 @@ func newEdge(ctx context.Context, dir string, now func() time.Time, log *slog.Lo
 		dir: dir, now: now, log: log, loaded: set, meter: newMeter(), started: set.Edge, data: data,
 		hangups: make(chan struct{}, 1), notes: make(chan store.Entry, 64),
 	}
+	e.serving = newServing(log, e.stopServing)
 	e.closing, e.close = context.WithCancel(context.Background())
 	e.live.Store(set.Without(func(*rules.Rule) bool { return true })) // until the store has said what is stopped
 	opened, err := e.openStore(ctx, store.Options{
@@ -143,6 +145,7 @@ func newEdge(ctx context.Context, dir string, now func() time.Time, log *slog.Lo
 		Store: e.store, Loaded: e.set, Live: e.live.Load, Checks: e.checks(), Reload: e.reload,
 		Rollback: e.rollback, Resume: e.resume,
 		Switches: e.switches.list, KillFile: filepath.Join(data, killFile),
+		Unseen:  func(rule string) bool { return e.serving.unseen(rule, now()) },
 		Turn:    func(off bool, who console.Change) { e.turn(off, byAPI, who) },
 		Metrics: e.meter.handler(e), Now: now, Token: func() string { return e.set().Edge.Token },
 		Untouched: e.meter.untouchedPages,
@@ -273,6 +276,7 @@ func (e *edge) publish() {
 		}
 	}
 	e.expires.Store(next)
+	e.serving.watch(live.Live(), now)
 	e.live.Store(live)
 }
 
@@ -351,6 +355,7 @@ func (e *edge) checks() []console.Check {
 
 // served is told of every exchange.
 func (e *edge) served(x *proxy.Exchange) {
+	e.serving.exchange(x, e.live.Load().Edge.TrustedProxies, e.now())
 	if x.Treated {
 		now := e.now().UnixMilli()
 		for _, d := range x.Decision {

@@ -123,7 +123,7 @@ func newMeter() *meter {
 	m.missing = m.counters("surface_missing_total", "Pages on which a decided surface was not found.", "surface")
 	m.duplicate = m.counters("surface_duplicate_total", "Pages on which a decided surface was found more than once; the first is changed.", "surface")
 	m.untouched = m.counters("surface_untouched_total", "Pages on which a decided surface was found and left alone.", "surface", "reason")
-	m.trips = m.counters("guardrail_trips_total", "Rules stopped since the process started: by guardrail, person or file.", "rule", "cause")
+	m.trips = m.counters("guardrail_trips_total", "Rules stopped since the process started: by guardrail, serving, person or file.", "rule", "cause")
 	m.rollback = m.gauges("rollback_last_duration_seconds", "Of the rule's last stop, the time from the decision to the set without the rule being live.", "rule")
 
 	m.unserved = m.counters("unserved_total", "Connections and requests of visitors that were refused or given up before the proxy had them.", "reason")

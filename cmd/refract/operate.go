@@ -126,6 +126,9 @@ func printStatus(out io.Writer, st *console.Status) error {
 		if r.Cause != "" {
 			state += " (" + r.Cause + ")"
 		}
+		if r.Unseen {
+			state += ", unseen"
+		}
 		fmt.Fprintf(w, "%s\t%s\t%d/%d\t%d/%d\t%d/%d\t%s\t%.3f\n", r.Name, state, r.Treatment.Exposed, r.Control.Exposed,
 			r.Treatment.Converted, r.Control.Converted, r.Treatment.Harmed, r.Control.Harmed, r.Verdict.Guardrail, r.Verdict.LogE)
 	}

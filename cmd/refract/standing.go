@@ -15,6 +15,7 @@ import (
 type standing struct {
 	info, state, guardrail, limit, srm, exposed, flips *prometheus.Desc
 	blind                                              *prometheus.Desc
+	faults, evidence, unseen                           *prometheus.Desc // of the serving guardrails
 	storeUp, events, exposures, dropped                *prometheus.Desc
 	servers, connections, certificates                 *prometheus.Desc
 	off, accessLost, logLost                           *prometheus.Desc
@@ -39,6 +40,10 @@ func (m *meter) newStanding() standing {
 		exposed:   desc("gauge", "exposed_units", "Units exposed in the rule's present run.", "rule", "arm"),
 		flips: desc("counter", "assignment_flips_total",
 			"Units of the present run that saw the other arm later: by a change of the rollout, or as one visitor with two ids.", "rule", "cause"),
+
+		faults:   desc("counter", "serving_faults_total", "Responses of a live rule with a fault: error, broken, slow, missing, duplicate or bailout.", "rule", "arm", "kind"),
+		evidence: desc("gauge", "serving_evidence", "Greatest evidence for a fault in the present windows, as a part of what stops the rule: it does at 1.", "rule", "kind"),
+		unseen:   desc("gauge", "rule_unseen", "1 if the rule has been live for a minute and its surface was on no page of its visitors since.", "rule"),
 
 		storeUp:   desc("gauge", "store_up", "1 if the store takes writes."),
 		events:    desc("counter", "events_total", "Events by what became of them: appended, repeated or refused; clamped is how many came with a time that could not be meant.", "result"),
@@ -82,6 +87,7 @@ type standingCollector struct {
 func (c standingCollector) Describe(ch chan<- *prometheus.Desc) {
 	s := &c.m.standing
 	for _, d := range []*prometheus.Desc{s.info, s.state, s.guardrail, s.blind, s.limit, s.srm, s.exposed, s.flips,
+		s.faults, s.evidence, s.unseen,
 		s.storeUp, s.events, s.exposures, s.dropped, s.pages, s.pageBytes, s.pageAnswers, s.servers, s.connections, s.certificates,
 		s.off, s.accessLost, s.logLost,
 		s.pending, s.pendingBytes, s.oldest, s.sent, s.failures, s.undelivered,
@@ -198,6 +204,7 @@ func (c standingCollector) collectRules(out sink, set *rules.Set) {
 		for _, state := range console.States {
 			out.gauge(s.state, truth(state == is), r.Name, state)
 		}
+		c.collectServing(out, r.Name, now)
 		out.gauge(s.limit, -math.Log(r.Guardrail.Alpha), r.Name)
 		if !known {
 			continue // between a load and its being computed

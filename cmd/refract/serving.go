@@ -1,0 +1,259 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"hash/maphash"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"runtime/debug"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/seed14307185/refract/outcomes"
+	"github.com/seed14307185/refract/proxy"
+	"github.com/seed14307185/refract/rewrite"
+	"github.com/seed14307185/refract/rules"
+	"github.com/seed14307185/refract/store"
+)
+
+// unseenAfter is how long a rule is live before it is said that its surface was
+// not seen.
+const unseenAfter = time.Minute
+
+// serving are the serving guardrails of the rules that are live. What is kept of
+// a rule ends when it is no longer: a resume starts afresh. Safe for concurrent
+// use.
+type serving struct {
+	seed  maphash.Seed
+	log   *slog.Logger
+	rules atomic.Pointer[map[string]*watched] // by name
+	// stop takes a rule out of service. It is called once for each watched, and
+	// must not wait for a disk.
+	stop func(w *watched, why string, breach *outcomes.Breach)
+}
+
+// watched is a rule that is live.
+type watched struct {
+	rule  *rules.Rule
+	since time.Time // when it came to be live
+
+	mu      sync.Mutex
+	guard   *outcomes.Serving // guarded by mu
+	stopped bool              // guarded by mu
+}
+
+func newServing(log *slog.Logger, stop func(*watched, string, *outcomes.Breach)) *serving {
+	s := &serving{seed: maphash.MakeSeed(), log: log, stop: stop}
+	s.rules.Store(&map[string]*watched{})
+	return s
+}
+
+// watch takes over what is live. It must not be called concurrently.
+func (s *serving) watch(live []*rules.Rule, now time.Time) {
+	before, after := *s.rules.Load(), make(map[string]*watched, len(live))
+	for _, r := range live {
+		w := before[r.Name]
+		if w == nil || w.rule.Version != r.Version || w.rule.Rollout.Treatment != r.Rollout.Treatment {
+			w = &watched{rule: r, since: now, guard: outcomes.NewServing(r.Rollout.Treatment)}
+		}
+		after[r.Name] = w
+	}
+	s.rules.Store(&after)
+}
+
+// exchange counts an exchange for the rules that were decided on. trusted are
+// the proxies that say whose request it is.
+func (s *serving) exchange(x *proxy.Exchange, trusted []netip.Prefix, at time.Time) {
+	if len(x.Decision) == 0 && len(x.Lost) == 0 {
+		return
+	}
+	served, ok := servedOf(x)
+	if !ok {
+		return
+	}
+	served.At = at
+	_, client := addresses(x.Request, trusted)
+	served.Address = s.client(client)
+	served.Page = s.page(x.Request.URL.Path)
+	live := *s.rules.Load()
+	for i, d := range x.Decision {
+		s.count(live, d, withSurface(served, x, i))
+	}
+	for _, d := range x.Lost {
+		served.Broken = true
+		s.count(live, d, served)
+	}
+}
+
+func (s *serving) count(live map[string]*watched, d rules.Placement, x outcomes.Served) {
+	w := live[d.Rule.Name]
+	if w == nil || w.rule.Version != d.Rule.Version {
+		return // it was decided before the rule was stopped
+	}
+	x.Arm = d.Arm
+	x.Unit = maphash.String(s.seed, d.Unit.ID)
+	breach, why := s.judge(w, x)
+	if why != "" {
+		s.stop(w, why, breach)
+	}
+}
+
+// judge counts a response, and says why the rule must be stopped, once. Where
+// the counting panics it must be: blind means off.
+func (s *serving) judge(w *watched, x outcomes.Served) (breach *outcomes.Breach, why string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.stopped {
+		return nil, ""
+	}
+	defer func() {
+		if v := recover(); v != nil {
+			s.log.Error("the serving guardrails of a rule failed", slog.String("rule", w.rule.Name), slog.Any("panic", v), slog.String("stack", string(debug.Stack())))
+			why = "they failed and can't judge any more: see the log"
+		}
+		w.stopped = why != ""
+	}()
+	if breach = w.guard.Count(x); breach != nil {
+		why = breach.String()
+	}
+	return breach, why
+}
+
+// unseen says whether a rule has been live for a minute, and its surface was
+// on no page all that time.
+func (s *serving) unseen(rule string, now time.Time) bool {
+	w := (*s.rules.Load())[rule]
+	if w == nil || now.Sub(w.since) < unseenAfter {
+		return false
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return !w.guard.Seen()
+}
+
+// client is what of an address one client has for itself: of IPv6 its /64.
+func (s *serving) client(address string) uint64 {
+	ip, err := netip.ParseAddr(address)
+	if err != nil {
+		return maphash.String(s.seed, address)
+	}
+	if ip = ip.Unmap().WithZone(""); ip.Is6() {
+		if p, err := ip.Prefix(64); err == nil {
+			ip = p.Addr()
+		}
+	}
+	b := ip.As16()
+	return maphash.Bytes(s.seed, b[:])
+}
+
+// page is the kind of page: its path, in which a segment with a digit, as most
+// ids have one, stands for all of those.
+func (s *serving) page(path string) uint64 {
+	var h maphash.Hash
+	h.SetSeed(s.seed)
+	for part := range strings.SplitSeq(path, "/") {
+		if strings.ContainsAny(part, "0123456789") {
+			part = "0"
+		}
+		_, _ = h.WriteString(part) // it never fails
+		_ = h.WriteByte('/')
+	}
+	return h.Sum64()
+}
+
+// servedOf is what an exchange says for any rule, and whether it says anything:
+// nothing where it was the client's doing.
+func servedOf(x *proxy.Exchange) (s outcomes.Served, ok bool) {
+	switch {
+	case x.ClientGone, x.Request.Method != http.MethodGet, x.Status >= 400 && x.Status < 500:
+		return s, false
+	case x.Status >= http.StatusInternalServerError, x.Status == 0:
+		s.Failed = true
+		return s, true
+	case x.Broken != nil:
+		s.Broken = true
+		return s, true
+	case x.OriginError != nil && (x.Treated || len(x.Sightings) > 0 || x.Passthrough != ""):
+		return s, false // it broke off while it was sent, and not for what we or the origin did
+	}
+	s.Broken = x.OriginError != nil
+	if x.Request.ContentLength == 0 { // else it is the client's time too
+		s.Took = x.Answered + x.Rewriting
+	}
+	return s, true
+}
+
+// withSurface adds what an exchange says of the surface of a placement.
+func withSurface(s outcomes.Served, x *proxy.Exchange, i int) outcomes.Served {
+	if s.Failed || s.Broken || x.Status != http.StatusOK {
+		return s
+	}
+	switch x.Passthrough {
+	case "", proxy.ReasonCharset, proxy.ReasonInternal:
+	case proxy.ReasonNoTransform, proxy.ReasonCoding, proxy.ReasonSigned:
+		s.Surface, s.Fault = true, outcomes.FaultBailout
+		return s
+	default:
+		return s // not a page
+	}
+	if i >= len(x.Sightings) {
+		s.Broken = true // nobody can say what became of it
+		return s
+	}
+	s.Surface = true
+	switch found := x.Sightings[i]; {
+	case found.State == rewrite.Missing:
+		s.Fault = outcomes.FaultMissing
+	case found.State != rewrite.Swappable:
+		s.Fault = outcomes.FaultBailout
+	case found.Count > 1:
+		s.Fault = outcomes.FaultDuplicate
+	}
+	return s
+}
+
+// stopServing stops a rule for its serving guardrails. The next response is the
+// app's own before the stop is on disk, so also where the disk hangs.
+func (e *edge) stopServing(w *watched, why string, breach *outcomes.Breach) {
+	at, rule := e.now(), w.rule
+	e.switches.hold(rule.Name)
+	e.publish()
+	e.publishing.Lock()
+	defer e.publishing.Unlock()
+	if e.closing.Err() != nil {
+		return // the process ends, and serves the rule no more
+	}
+	e.background.Go(func() {
+		err := e.store.StopServing(context.Background(), rule.Name, rule.Version, why, breach, at)
+		if err != nil && !errors.Is(err, store.ErrStopped) && !errors.Is(err, store.ErrNoRule) {
+			// It stays off as long as the process runs.
+			e.log.Error("a rule is kept off by its serving guardrails, and that is not on record",
+				slog.String("rule", rule.Name), slog.String("why", why), slog.String("error", err.Error()))
+			return
+		}
+		e.switches.release(rule.Name)
+		e.publish()
+	})
+}
+
+// collectServing tells of a rule that is live.
+func (c standingCollector) collectServing(out sink, rule string, now time.Time) {
+	s := &c.m.standing
+	out.gauge(s.unseen, truth(c.e.serving.unseen(rule, now)), rule)
+	w := (*c.e.serving.rules.Load())[rule]
+	if w == nil {
+		return
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, f := range outcomes.Faults {
+		for _, arm := range [...]rules.Arm{rules.Treatment, rules.Control} {
+			out.count(s.faults, w.guard.Total(f, arm), rule, string(arm), string(f))
+		}
+		out.gauge(s.evidence, w.guard.Evidence(f), rule, string(f))
+	}
+}
