@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"cmp"
+	"crypto/sha256"
 	"errors"
 	"io"
 	"net/http"
@@ -20,6 +21,8 @@ type page struct {
 	decoder  *coding.Decoder // nil: the origin's body has no coding
 	html     *rewrite.Reader
 	watch    stopwatch       // around html
+	out      io.Reader       // of html, by the watch
+	proving  *proving        // nil: what passes is not hashed
 	encoder  *coding.Encoder // nil: the visitor's has none
 	complete bool            // the whole page was read
 	err      error           // what broke it off
@@ -38,6 +41,11 @@ func (p *Proxy) open(x *Exchange, program *rewrite.Program, resp *http.Response,
 	if from != coding.Identity {
 		b.decoder = p.codings.NewDecoder(src, from)
 		src = b.decoder
+	}
+	b.out = rewritten{&b.watch}
+	if p.Prove != nil && control(x.Decision) && p.Prove(x.Decision, x.Start) {
+		b.proving = &proving{received: hashed{from: src, sum: sha256.New()}, sent: hashed{from: b.out, sum: sha256.New()}}
+		src, b.out = &b.proving.received, &b.proving.sent
 	}
 	contentType := resp.Header.Get("Content-Type")
 	b.html = program.NewReader(src, contentType)
@@ -59,7 +67,7 @@ func (p *Proxy) open(x *Exchange, program *rewrite.Program, resp *http.Response,
 		}
 	}
 	if to != coding.Identity {
-		b.encoder = p.codings.NewEncoder(rewritten{&b.watch}, to)
+		b.encoder = p.codings.NewEncoder(b.out, to)
 	}
 	x.body, resp.Body = b, b
 	return true
@@ -71,7 +79,7 @@ func (b *page) Read(to []byte) (n int, err error) {
 	if b.encoder != nil {
 		n, err = b.encoder.Read(to)
 	} else {
-		n, err = rewritten{&b.watch}.Read(to)
+		n, err = b.out.Read(to)
 	}
 	if err == io.EOF {
 		b.complete = true

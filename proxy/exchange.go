@@ -40,6 +40,9 @@ type Exchange struct {
 	// Rewriting is what the page's rewriting took, its decoding included, the
 	// waiting for the origin not. 0: it was not rewritten.
 	Rewriting time.Duration
+	// Proof compares the page with the origin's; nil: Proxy.Prove did not want
+	// that, or it did not come whole.
+	Proof *Proof
 	// Origin is the server that answered, as the host in the transport's
 	// Response.Request. Empty: none did.
 	Origin string

@@ -43,6 +43,9 @@ func (p *Proxy) answer(x *Exchange, resp *http.Response) error {
 		}
 	}()
 	p.change(x, resp, document)
+	if x.body != nil && x.body.proving != nil {
+		x.body.proving.fields = wronglyChanged(as.Header, resp.Header, x.set.Edge.Identity.Traits)
+	}
 	return nil
 }
 
@@ -132,10 +135,12 @@ func (p *Proxy) change(x *Exchange, resp *http.Response, document bool) {
 // withoutIntegrity takes off what the origin said of its own bytes: it is not
 // true of ours. It is for headers and trailers.
 func withoutIntegrity(h http.Header) {
-	for _, name := range [...]string{"Etag", "Content-Md5", "Digest", "Content-Digest", "Repr-Digest", "Unencoded-Digest", "Signature", "Signature-Input"} {
+	for _, name := range integrity {
 		delete(h, name)
 	}
 }
+
+var integrity = [...]string{"Etag", "Content-Md5", "Digest", "Content-Digest", "Repr-Digest", "Unencoded-Digest", "Signature", "Signature-Input"}
 
 // addVary adds a name to the Vary header.
 func addVary(h http.Header, name string) {

@@ -59,6 +59,9 @@ type Proxy struct {
 	// Mount returns the handler of a path of ours, nil if the path is the
 	// origin's; nil: every path is.
 	Mount func(*rules.Set, string) http.Handler
+	// Prove says whether a page on which nobody is treated is to be compared with
+	// the origin's: Exchange.Proof. It must not wait for anything. nil: none is.
+	Prove func(d rules.Decision, at time.Time) bool
 	// Now is the clock; nil: time.Now.
 	Now func() time.Time
 	// Done is told of every exchange when it is over, by the goroutine that
@@ -197,6 +200,9 @@ func (p *Proxy) finish(x *Exchange, out *writer) {
 			x.Broken = err
 		}
 		x.Passthrough = whyUntouched(x.Sightings)
+		if x.body.complete && x.body.proving != nil {
+			x.Proof = x.body.proving.proof()
+		}
 		if x.body.complete && x.tag != "" && err == nil {
 			p.finds.keep(x.Request, x.tag, x.Sightings)
 		}
