@@ -31,6 +31,7 @@ type Edge struct {
 	Limits         Limits
 	PageCache      int64 // bytes of the origin's pages that are kept, 0: none; DefaultPageCache
 	AccessLog      AccessLog
+	Serving        Serving
 	Tracing        Tracing
 	ServerTiming   bool // Server-Timing with the edge's own share is added
 	Shutdown       Shutdown

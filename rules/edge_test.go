@@ -27,6 +27,7 @@ func TestEdgeDefaults(t *testing.T) {
 			Progress: 30 * time.Second, Tunnel: time.Hour, Connections: 20000, PerIP: 1000,
 		},
 		AccessLog: AccessLog{Format: "json", Sample: 1},
+		Serving:   Serving{Sample: 0.01},
 		Tracing:   Tracing{Sample: 0.01},
 		Shutdown:  Shutdown{Deadline: 30 * time.Second},
 		PageCache: 64 << 20, Cohorts: Cohorts{MaxAge: 24 * time.Hour},
@@ -123,6 +124,7 @@ func TestEdgeInFull(t *testing.T) {
 		Limits: Limits{HeaderBytes: 32 << 10, Headers: 100, ReadHeader: 5 * time.Second, Idle: time.Minute, Progress: 20 * time.Second, PerIP: 50},
 		Watch:  true, ServerTiming: true, PageCache: 128 << 20, Cohorts: Cohorts{MaxAge: 24 * time.Hour},
 		AccessLog: AccessLog{Format: "json", Query: true, Omit: []string{"bytes"}, Headers: []string{"User-Agent", "Referer"}, Sample: 0.1},
+		Serving:   Serving{Off: []string{"slow"}, Sample: 0.05},
 		Tracing:   Tracing{"http://127.0.0.1:4318", 0.5},
 		Shutdown:  Shutdown{5 * time.Second, time.Minute},
 	}

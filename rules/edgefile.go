@@ -20,7 +20,7 @@ const (
 )
 
 var edgeKeys = []string{"listen", "origin", "admin", "token", "trusted_proxies", "proxy_protocol", "tls", "limits", "data", "off", "watch",
-	"attribute", "sources", "identity", "events", "exposures", "cohorts", "late", "retain", "access_log", "tracing", "server_timing", "shutdown", "page_cache"}
+	"attribute", "sources", "identity", "events", "exposures", "cohorts", "late", "retain", "access_log", "tracing", "server_timing", "shutdown", "page_cache", "serving"}
 
 var attributeSyntax = syntax(`^data-[a-z0-9]+(-[a-z0-9]+)*$`)
 
@@ -32,7 +32,7 @@ func readEdge(v value) Edge {
 		Retain:    Retention{Age: DefaultAge, Bytes: DefaultBytes},
 		PageCache: DefaultPageCache, Cohorts: Cohorts{MaxAge: DefaultCohortAge},
 		Limits: defaultLimits(), AccessLog: defaultAccessLog(), Tracing: Tracing{Sample: DefaultTraceSample},
-		Shutdown: Shutdown{Deadline: DefaultDeadline},
+		Shutdown: Shutdown{Deadline: DefaultDeadline}, Serving: Serving{Sample: DefaultServingSample},
 	}
 	f, ok := v.fields("a mapping with at least an origin", edgeKeys...)
 	if !ok {
@@ -57,6 +57,7 @@ func readEdge(v value) Edge {
 	e.AccessLog.read(f.get("access_log"))
 	e.Tracing.read(f.get("tracing"))
 	e.Shutdown.read(f.get("shutdown"))
+	e.Serving.read(f.get("serving"))
 	set(&e.ServerTiming)(f.get("server_timing").boolean())
 	set(&e.Watch)(f.get("watch").boolean())
 	if a := f.get("attribute"); a.present() {
