@@ -30,6 +30,7 @@ type Console struct {
 	Reload   func(ctx context.Context, expected func(revision string) bool) (Reloaded, error)
 	Rollback func(ctx context.Context, rule, who, why string) error
 	Resume   func(ctx context.Context, rule, who, why string) error
+	Proofs   func() []Proof            // of control's pages, oldest first
 	Turn     func(off bool, by Change) // treatment off and on, without a rollback
 	Switches func() []Switch           // what keeps rules off
 	Unseen   func(rule string) bool    // whether a live rule's surface was on no page
@@ -73,6 +74,22 @@ type Change struct {
 	Who string `json:"who"`
 	Why string `json:"why"`
 }
+
+// Proof is a page of control's that was compared with the origin's: SHA-256 of
+// what came and of what was sent, without their codings.
+type Proof struct {
+	At       time.Time `json:"time"`
+	Rules    string    `json:"rule"` // separated by commas
+	Path     string    `json:"path"`
+	Received string    `json:"origin_sha256"`
+	Sent     string    `json:"sent_sha256"`
+	// Fields are header fields that were changed and must not be, separated by
+	// commas.
+	Fields string `json:"fields_changed,omitempty"`
+}
+
+// Holds says whether what was sent is the origin's.
+func (p *Proof) Holds() bool { return p.Received == p.Sent && p.Fields == "" }
 
 // Reloaded is the answer to a reload.
 type Reloaded struct {
@@ -120,6 +137,7 @@ func (c *Console) Handler() http.Handler {
 	mux.HandleFunc("GET /api/state", c.authorise(c.state)) // the files may hold secrets
 	mux.HandleFunc("GET /api/explain", c.explain)
 	mux.HandleFunc("GET /api/seen", c.seen)
+	mux.HandleFunc("GET /api/control", func(w http.ResponseWriter, _ *http.Request) { reply(w, c.Proofs()) })
 	mux.HandleFunc("GET /api/cohorts", c.cohorts)
 	mux.HandleFunc("PUT /api/cohorts/{word}/{id}", c.authorise(c.upload)) // of any length
 	mux.HandleFunc("DELETE /api/cohorts/{word}/{id}", c.write(c.drop))

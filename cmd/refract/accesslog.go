@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/hex"
 	"io"
 	"log/slog"
 	"math/rand/v2"
@@ -95,6 +96,12 @@ func logFields(to []slog.Attr, x *proxy.Exchange, edge *rules.Edge) []slog.Attr 
 	}
 	if x.Rewriting > 0 {
 		to = append(to, slog.Int64("rewrite_us", x.Rewriting.Microseconds()))
+	}
+	if x.Proof != nil {
+		to = append(to, slog.String("origin_sha256", hex.EncodeToString(x.Proof.Received[:])), slog.String("sent_sha256", hex.EncodeToString(x.Proof.Sent[:])))
+		if len(x.Proof.Fields) > 0 {
+			to = append(to, slog.String("fields_changed", strings.Join(x.Proof.Fields, ",")))
+		}
 	}
 	if x.Passthrough != "" {
 		to = append(to, slog.String("passthrough_reason", string(x.Passthrough)))

@@ -56,6 +56,7 @@ type edge struct {
 	hangups   chan struct{} // asks for a reload that nobody waits for
 
 	serving  *serving
+	proofs   proofs
 	switches switches
 	notes    chan store.Entry // for the ledger
 	blind    bool             // the data directory can't be read; of keep alone
@@ -132,9 +133,12 @@ func newEdge(ctx context.Context, dir string, now func() time.Time, log *slog.Lo
 		Observe:   func(ev *events.Event) { e.store.Observe(ev) },
 		Verify:    e.tokens.ID,
 		Mount:     e.mount,
-		Now:       now,
-		Log:       log,
-		Done:      e.served,
+		Prove: func(d rules.Decision, at time.Time) bool {
+			return e.proofs.wants(d, e.live.Load().Edge.Serving.Sample, at)
+		},
+		Now:  now,
+		Log:  log,
+		Done: e.served,
 	}
 	e.pages.Next = e.tracing.transport(&e.origins)
 	e.front = e.newFront()
@@ -145,6 +149,7 @@ func newEdge(ctx context.Context, dir string, now func() time.Time, log *slog.Lo
 		Store: e.store, Loaded: e.set, Live: e.live.Load, Checks: e.checks(), Reload: e.reload,
 		Rollback: e.rollback, Resume: e.resume,
 		Switches: e.switches.list, KillFile: filepath.Join(data, killFile),
+		Proofs:  e.proofs.list,
 		Unseen:  func(rule string) bool { return e.serving.unseen(rule, now()) },
 		Turn:    func(off bool, who console.Change) { e.turn(off, byAPI, who) },
 		Metrics: e.meter.handler(e), Now: now, Token: func() string { return e.set().Edge.Token },
@@ -355,7 +360,7 @@ func (e *edge) checks() []console.Check {
 
 // served is told of every exchange.
 func (e *edge) served(x *proxy.Exchange) {
-	e.serving.exchange(x, e.live.Load().Edge.TrustedProxies, e.now())
+	e.serving.exchange(x, &e.live.Load().Edge, e.now())
 	if x.Treated {
 		now := e.now().UnixMilli()
 		for _, d := range x.Decision {
@@ -368,6 +373,9 @@ func (e *edge) served(x *proxy.Exchange) {
 			}
 			at.(*atomic.Int64).Store(now)
 		}
+	}
+	if x.Proof != nil {
+		e.proved(x)
 	}
 	e.meter.exchange(x)
 	e.tracing.exchange(x)

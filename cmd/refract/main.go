@@ -74,6 +74,7 @@ func newRoot(now func() time.Time) *cobra.Command {
 		newSurfacesCommand(),
 		newRewriteCommand(),
 		newStatsCommand(),
+		newVerifyCommand(),
 		newSimulateCommand(now),
 	)
 	return root

@@ -39,6 +39,7 @@ type meter struct {
 	duplicate   *prometheus.CounterVec
 	untouched   *prometheus.CounterVec
 	trips       *prometheus.CounterVec
+	compared    *prometheus.CounterVec
 	rollback    *prometheus.GaugeVec
 
 	unserved     *prometheus.CounterVec
@@ -124,6 +125,7 @@ func newMeter() *meter {
 	m.duplicate = m.counters("surface_duplicate_total", "Pages on which a decided surface was found more than once; the first is changed.", "surface")
 	m.untouched = m.counters("surface_untouched_total", "Pages on which a decided surface was found and left alone.", "surface", "reason")
 	m.trips = m.counters("guardrail_trips_total", "Rules stopped since the process started: by guardrail, serving, person or file.", "rule", "cause")
+	m.compared = m.counters("control_pages_compared_total", "Pages of the control arm that were compared with the origin's, byte for byte: same or different.", "result")
 	m.rollback = m.gauges("rollback_last_duration_seconds", "Of the rule's last stop, the time from the decision to the set without the rule being live.", "rule")
 
 	m.unserved = m.counters("unserved_total", "Connections and requests of visitors that were refused or given up before the proxy had them.", "reason")
@@ -143,6 +145,9 @@ func newMeter() *meter {
 	}
 	for _, why := range front.Reasons {
 		m.unserved.WithLabelValues(string(why))
+	}
+	for _, result := range []string{"same", "different"} {
+		m.compared.WithLabelValues(result)
 	}
 	for _, result := range []string{"success", "failure"} {
 		m.issuances.WithLabelValues(result)

@@ -65,9 +65,8 @@ func (s *serving) watch(live []*rules.Rule, now time.Time) {
 	s.rules.Store(&after)
 }
 
-// exchange counts an exchange for the rules that were decided on. trusted are
-// the proxies that say whose request it is.
-func (s *serving) exchange(x *proxy.Exchange, trusted []netip.Prefix, at time.Time) {
+// exchange counts an exchange for the rules that were decided on.
+func (s *serving) exchange(x *proxy.Exchange, edge *rules.Edge, at time.Time) {
 	if len(x.Decision) == 0 && len(x.Lost) == 0 {
 		return
 	}
@@ -76,16 +75,16 @@ func (s *serving) exchange(x *proxy.Exchange, trusted []netip.Prefix, at time.Ti
 		return
 	}
 	served.At = at
-	_, client := addresses(x.Request, trusted)
+	_, client := addresses(x.Request, edge.TrustedProxies)
 	served.Address = s.client(client)
 	served.Page = s.page(x.Request.URL.Path)
 	live := *s.rules.Load()
 	for i, d := range x.Decision {
-		s.count(live, d, withSurface(served, x, i))
+		s.count(live, d, without(edge.Serving.Off, withSurface(served, x, i)))
 	}
 	for _, d := range x.Lost {
 		served.Broken = true
-		s.count(live, d, served)
+		s.count(live, d, without(edge.Serving.Off, served))
 	}
 }
 
@@ -212,6 +211,23 @@ func withSurface(s outcomes.Served, x *proxy.Exchange, i int) outcomes.Served {
 		s.Fault = outcomes.FaultBailout
 	case found.Count > 1:
 		s.Fault = outcomes.FaultDuplicate
+	}
+	return s
+}
+
+// without leaves out the faults that the site does not want to be judged by.
+func without(off []string, s outcomes.Served) outcomes.Served {
+	for _, f := range off {
+		switch outcomes.Fault(f) {
+		case outcomes.FaultError:
+			s.Failed = false
+		case outcomes.FaultBroken:
+			s.Broken = false
+		case outcomes.FaultSlow:
+			s.Took = 0
+		case s.Fault:
+			s.Surface, s.Fault = false, ""
+		}
 	}
 	return s
 }

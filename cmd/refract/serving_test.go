@@ -8,12 +8,14 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/seed14307185/refract/console"
 	"github.com/seed14307185/refract/outcomes"
 	"github.com/seed14307185/refract/proxy"
 	"github.com/seed14307185/refract/rewrite"
@@ -144,6 +146,56 @@ func TestServingGuardrails(t *testing.T) {
 	if b := r.rule(reportsRule).Receipt.Serving; b == nil || b.Fault != outcomes.FaultMissing || b.Tolerated <= 0 {
 		t.Errorf("the receipt: %+v", b)
 	}
+
+	// Control got the app's own bytes all the while, and the proxy has proof of it.
+	if out := r.mustCommand("verify", "--control"); !strings.Contains(out, "each was the origin's, byte for byte") || !strings.Contains(out, reportsRule) {
+		t.Errorf("verify --control: %s", out)
+	}
+	log := filepath.Join(dir, "access.log")
+	eventually(t, "the access log is written", func() bool {
+		b, err := os.ReadFile(log)
+		return err == nil && strings.Contains(string(b), `"sent_sha256"`)
+	})
+	r.mustCommand("verify", "--control", "--log", log)
+	editFile(t, log, func(s string) string { return strings.Replace(s, `"sent_sha256":"`, `"sent_sha256":"0`, 1) })
+	out, errOut, code := r.command("verify", "--control", "--log", log)
+	if code != exitRefused || !strings.Contains(errOut, "1 of ") || !strings.Contains(out, "/reports ("+reportsRule+"): the origin sent ") {
+		t.Errorf("verify --control of a page that differs: %d %s%s", code, out, errOut)
+	}
+	if _, errOut, code := r.command("verify", "--control", "--log", os.DevNull); code != exitRefused || !strings.Contains(errOut, "hint: ") {
+		t.Errorf("verify --control of nothing: %d %s", code, errOut)
+	}
+	if _, _, code := r.command("verify"); code != exitUsage {
+		t.Errorf("verify of nobody knows what: %d", code)
+	}
+}
+
+// The first page of each rule and minute is compared, and a share of the others.
+func TestProofsWanted(t *testing.T) {
+	var p proofs
+	a, b := rules.Placement{Rule: &rules.Rule{Name: "a"}}, rules.Placement{Rule: &rules.Rule{Name: "b"}}
+	at := time.Date(2026, 3, 2, 10, 0, 0, 0, time.UTC)
+	const seldom = 1e-300
+	for i, want := range []struct {
+		is   bool
+		d    rules.Decision
+		at   time.Duration
+		part float64
+	}{
+		{true, rules.Decision{a}, 0, seldom}, {false, rules.Decision{a}, time.Second, seldom}, {true, rules.Decision{a, b}, 2 * time.Second, seldom},
+		{false, rules.Decision{b}, 59 * time.Second, seldom}, {true, rules.Decision{b}, time.Minute, seldom}, {true, rules.Decision{b}, time.Minute, 1},
+		{false, rules.Decision{a}, time.Hour, 0},
+	} {
+		if got := p.wants(want.d, want.part, at.Add(want.at)); got != want.is {
+			t.Errorf("page %d: %t", i, got)
+		}
+	}
+	for i := range maxProofs + 3 {
+		p.keep(console.Proof{At: at.Add(time.Duration(i))})
+	}
+	if list := p.list(); len(list) != maxProofs || list[0].At != at.Add(3) || list[maxProofs-1].At != at.Add(maxProofs+2) {
+		t.Errorf("%d pages are kept", len(list))
+	}
 }
 
 // What an exchange says, and what it leaves unsaid.
@@ -194,6 +246,32 @@ func TestServedOf(t *testing.T) {
 	}
 }
 
+// What the site doesn't want to be judged by is none, and all else is what it was.
+func TestServingOff(t *testing.T) {
+	all := outcomes.Served{Failed: true, Broken: true, Took: time.Second, Surface: true}
+	var list []string
+	for _, f := range outcomes.Faults {
+		list = append(list, string(f))
+		x := all
+		if f == outcomes.FaultMissing || f == outcomes.FaultDuplicate || f == outcomes.FaultBailout {
+			x.Fault = f
+		}
+		if without([]string{string(f)}, x) == x {
+			t.Errorf("off: [%s] changes nothing", f)
+		}
+	}
+	for _, f := range outcomes.Faults[3:] {
+		x := all
+		x.Fault = f
+		if got := without(list, x); got != (outcomes.Served{}) {
+			t.Errorf("all off: %+v", got)
+		}
+	}
+	if without(nil, all) != all {
+		t.Error("nothing off changes something")
+	}
+}
+
 // Guardrails that can't judge stop their rule: blind means off. They do it once.
 func TestServingGuardrailsFail(t *testing.T) {
 	var stops []string
@@ -203,13 +281,13 @@ func TestServingGuardrailsFail(t *testing.T) {
 	rule := &rules.Rule{Name: "r", Version: "1"}
 	s.watch([]*rules.Rule{rule}, time.Now())
 	x := &proxy.Exchange{Request: httptest.NewRequest(http.MethodGet, "/", nil), Status: 200, Decision: rules.Decision{{Rule: rule}}, Sightings: []rewrite.Sighting{{State: rewrite.Swappable}}}
-	s.exchange(x, nil, time.Now())
+	s.exchange(x, &rules.Edge{}, time.Now())
 	if len(stops) > 0 {
 		t.Fatalf("stopped without a reason: %q", stops)
 	}
 	(*s.rules.Load())["r"].guard = nil
-	s.exchange(x, nil, time.Now())
-	s.exchange(x, nil, time.Now())
+	s.exchange(x, &rules.Edge{}, time.Now())
+	s.exchange(x, &rules.Edge{}, time.Now())
 	if len(stops) != 1 || !strings.HasPrefix(stops[0], "r: they failed") {
 		t.Errorf("stops: %q", stops)
 	}
