@@ -44,6 +44,7 @@ type watched struct {
 	mu      sync.Mutex
 	guard   *outcomes.Serving // guarded by mu
 	stopped bool              // guarded by mu
+	told    bool              // that it is unseen; guarded by mu
 }
 
 func newServing(log *slog.Logger, stop func(*watched, string, *outcomes.Breach)) *serving {
@@ -132,6 +133,22 @@ func (s *serving) unseen(rule string, now time.Time) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return !w.guard.Seen()
+}
+
+// tellUnseen puts rules that are unseen into the log, once each.
+func (s *serving) tellUnseen(now time.Time) {
+	for name, w := range *s.rules.Load() {
+		if !s.unseen(name, now) {
+			continue
+		}
+		w.mu.Lock()
+		if !w.told {
+			w.told = true
+			s.log.Warn("a rule is live, and its surface was on no page of its visitors; hint: refract surfaces URL shows what is there, refract explain who is in the segment",
+				slog.String("rule", name), slog.String("surface", w.rule.Surface.Name))
+		}
+		w.mu.Unlock()
+	}
 }
 
 // client is what of an address one client has for itself: of IPv6 its /64.
