@@ -358,3 +358,22 @@ func TestServingClients(t *testing.T) {
 		t.Error("pages are told by their ids")
 	}
 }
+
+func BenchmarkServingExchange(b *testing.B) {
+	s := newServing(slog.New(slog.DiscardHandler), nil)
+	rule := &rules.Rule{Name: "r", Version: "1", Rollout: rules.Rollout{Treatment: .5}}
+	s.watch([]*rules.Rule{rule}, time.Now())
+	x := &proxy.Exchange{Request: httptest.NewRequest(http.MethodGet, "/projects/7", nil), Status: 200, Answered: time.Millisecond,
+		Decision: rules.Decision{{Rule: rule}}, Sightings: []rewrite.Sighting{{State: rewrite.Swappable, Count: 1}}}
+	ids := make([]string, 4096)
+	addresses := make([]string, len(ids))
+	for i := range ids {
+		ids[i], addresses[i] = fmt.Sprint("visitor-", i), fmt.Sprintf("10.0.%d.%d:4000", i/256, i%256)
+	}
+	edge, at := &rules.Edge{}, time.Now()
+	b.ReportAllocs()
+	for i := range b.N {
+		x.Decision[0].Unit.ID, x.Request.RemoteAddr = ids[i%len(ids)], addresses[i%len(ids)]
+		s.exchange(x, edge, at.Add(time.Duration(i)*10*time.Millisecond))
+	}
+}
