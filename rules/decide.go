@@ -75,7 +75,7 @@ func (s *Set) Decide(path string, who Subject, now time.Time) Decision {
 	at := now.UnixMilli()
 next:
 	for _, r := range s.live {
-		if !r.Surface.On(path) || !r.Expires.IsZero() && !now.Before(r.Expires) {
+		if !r.Surface.On(path) || !r.Expires.IsZero() && !now.Before(r.Expires) || !r.Approved(now) {
 			continue
 		}
 		for _, p := range d {

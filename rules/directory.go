@@ -23,11 +23,13 @@ const maxFile = 1 << 20
 
 // The parts of a site directory.
 const (
-	edgeFile     = "refract.yaml"
-	segmentsDir  = "segments"
-	surfacesDir  = "surfaces"
-	rulesDir     = "rules"
-	responsesDir = "responses"
+	edgeFile      = "refract.yaml"
+	approversFile = "approvers.yaml"
+	segmentsDir   = "segments"
+	surfacesDir   = "surfaces"
+	rulesDir      = "rules"
+	responsesDir  = "responses"
+	approvalsDir  = "approvals"
 )
 
 // nameSyntax is what the name of a segment, surface, rule or response looks
@@ -152,7 +154,7 @@ func (d *directory) strays() {
 	if err != nil {
 		return // Load has looked at the directory itself
 	}
-	parts := []string{segmentsDir, surfacesDir, rulesDir, responsesDir}
+	parts := []string{segmentsDir, surfacesDir, rulesDir, responsesDir, approvalsDir}
 	for _, e := range entries {
 		if !e.IsDir() || strings.HasPrefix(e.Name(), ".") {
 			continue
@@ -172,15 +174,17 @@ func revision(files []file) string {
 	return hash(parts...)
 }
 
-// hash is the SHA-256 of the parts, each with its length before it, in 12 hex
-// digits.
-func hash(parts ...string) string {
+// hash is the beginning of the digest, 12 hex digits.
+func hash(parts ...string) string { return digest(parts...)[:12] }
+
+// digest is the SHA-256 of the parts, each with its length before it, in hex.
+func digest(parts ...string) string {
 	h := sha256.New()
 	for _, p := range parts {
 		h.Write(binary.BigEndian.AppendUint64(nil, uint64(len(p))))
 		h.Write([]byte(p))
 	}
-	return hex.EncodeToString(h.Sum(nil))[:12]
+	return hex.EncodeToString(h.Sum(nil))
 }
 
 // notText returns the offset of the first byte that is NUL or not UTF-8, or -1.

@@ -36,7 +36,7 @@ func FuzzFile(f *testing.F) {
 		for _, read := range []func(v value) segments.Condition{
 			func(v value) segments.Condition { readEdge(v); return nil },
 			func(v value) segments.Condition { refs = nil; return readSegment("x", v, &refs).Condition },
-			func(v value) segments.Condition { readSurface("x", v); return nil },
+			func(v value) segments.Condition { readSurface("x", v, Policy{}); return nil },
 			func(v value) segments.Condition { readRule("x", v, known); return nil },
 		} {
 			d := &directory{}

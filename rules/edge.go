@@ -17,6 +17,7 @@ type Edge struct {
 	TrustedProxies []netip.Prefix
 	Data           string            // DefaultData, relative to the working directory
 	Off            bool              // every page as the app made it: no rule is live
+	Approvals      Policy            // the least that any surface asks for
 	Attribute      string            // what marks regions; DefaultAttribute
 	Sources        map[string]Source // by the vendor's name
 	Identity       Identity

@@ -58,8 +58,10 @@ func (d *directory) load() *Set {
 		responses: map[string][]byte{},
 		shown:     map[string]bool{},
 		mark:      s.Edge.Attribute,
+		policy:    s.Edge.Approvals,
 	}
 	d.strays()
+	approvers := d.approvers()
 	var refs []reference
 	for _, f := range d.list(segmentsDir, ".yaml") {
 		segment := segments.Segment{Name: f.name}
@@ -75,7 +77,7 @@ func (d *directory) load() *Set {
 	for _, f := range d.list(surfacesDir, ".yaml") {
 		surface := &Surface{Name: f.name, MaxBytes: maxFile}
 		if v, ok := d.parse(f); ok {
-			surface = readSurface(f.name, v)
+			surface = readSurface(f.name, v, s.Edge.Approvals)
 		}
 		s.Surfaces = append(s.Surfaces, surface)
 		known.surfaces[f.name] = surface
@@ -95,7 +97,7 @@ func (d *directory) load() *Set {
 	if len(d.problems) > 0 {
 		return s
 	}
-	d.compile(s)
+	d.compile(s, approvers)
 	d.warnCohorts(s)
 	return s
 }
@@ -150,7 +152,7 @@ func (d *directory) rules(s *Set, known *parts) {
 }
 
 // compile turns what was read into what decides. Nothing read is wrong.
-func (d *directory) compile(s *Set) {
+func (d *directory) compile(s *Set, approvers []approver) {
 	for _, segment := range s.Segments {
 		if _, err := segments.Compile([]segments.Segment{segment}, s.Edge.Late); err != nil {
 			d.refuse(segmentsDir+"/"+segment.Name+".yaml", "", "%v", err)
@@ -166,8 +168,11 @@ func (d *directory) compile(s *Set) {
 	}
 	for _, r := range s.Rules {
 		r.segment = r.Segment.Key()
-		r.Version = r.version()
-		if r.State == Live && !s.Edge.Off {
+		r.Version, r.Content = r.version(), r.content()
+	}
+	d.approvals(s, approvers)
+	for _, r := range s.Rules {
+		if r.State == Live && !s.Edge.Off && !r.approved.never {
 			s.live = append(s.live, r)
 		}
 	}

@@ -178,7 +178,10 @@ func (r *Response) size() int {
 	return n
 }
 
-func (r *Response) hash() string {
+func (r *Response) hash() string { return hash(r.parts()...) }
+
+// parts is all that decides what is shown.
+func (r *Response) parts() []string {
 	parts := []string{string(r.Operation), r.written()}
 	if r.Slot {
 		parts = append(parts, "slot")
@@ -190,5 +193,5 @@ func (r *Response) hash() string {
 			parts = append(parts, "set", a.Name, a.Value)
 		}
 	}
-	return hash(parts...)
+	return parts
 }

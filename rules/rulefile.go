@@ -21,13 +21,14 @@ const (
 )
 
 // readSurface reads a file of surfaces/.
-func readSurface(name string, v value) *Surface {
-	s := &Surface{Name: name, MaxBytes: DefaultMaxBytes}
-	f, ok := v.fields("a mapping", "pages", "allow", "max_bytes", "select")
+func readSurface(name string, v value, least Policy) *Surface {
+	s := &Surface{Name: name, MaxBytes: DefaultMaxBytes, Policy: least}
+	f, ok := v.fields("a mapping", "pages", "allow", "max_bytes", "select", "approvals")
 	if !ok {
 		return s
 	}
 	set(&s.Select)(readSelector(f.get("select")))
+	set(&s.Policy)(readPolicy(f.get("approvals"), least))
 	pages, _ := f.get("pages").some("path patterns such as /projects/*")
 	for _, entry := range pages {
 		if p, ok := parsed(entry, "a path pattern", "", events.ParsePattern); ok {
@@ -56,6 +57,7 @@ type parts struct {
 	responses map[string][]byte // fragments, by the file's name
 	shown     map[string]bool   // the responses that rules name
 	mark      string            // the attribute that marks regions
+	policy    Policy            // of surfaces without a file
 }
 
 // readRule reads a file of rules/.
@@ -140,7 +142,7 @@ func readSurfaceName(v value, known *parts) (*Surface, bool) {
 	if near := nearest(name, keys(known.surfaces)); near != "" {
 		v.warn(fmt.Sprintf("did you mean %q?", near), "there is no surfaces/%s.yaml: every page may show it", name)
 	}
-	return &Surface{Name: name, MaxBytes: DefaultMaxBytes}, true
+	return &Surface{Name: name, MaxBytes: DefaultMaxBytes, Policy: known.policy}, true
 }
 
 func (r *Rule) readGuardrail(v value) {

@@ -12,7 +12,7 @@ import (
 var schemas embed.FS
 
 // SchemaKinds are the kinds of file that have a schema.
-func SchemaKinds() []string { return []string{"edge", "segment", "surface", "rule"} }
+func SchemaKinds() []string { return []string{"edge", "segment", "surface", "rule", "approvers"} }
 
 // Schema returns the JSON Schema (draft 7, which editors know best) of a kind
 // of file. The caller owns it.

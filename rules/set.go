@@ -37,6 +37,7 @@ type Surface struct {
 	Pages    []events.Pattern    // empty: every page
 	Allow    []rewrite.Operation // empty: every operation
 	MaxBytes int                 // of a response; DefaultMaxBytes if the file has none
+	Policy   Policy              // what approvals a rule needs to be served here
 }
 
 // Response is the approved change for a surface: what a rewrite.Surface needs
@@ -110,6 +111,14 @@ type Rule struct {
 	// metric, guardrail, unit): 12 hex digits. Neither its rollout nor its
 	// state is part of it, so that a ramp or a restart keeps everyone's arm.
 	Version string
+	// Content is the hash of what approvals are of, "sha256:" and 64 hex digits:
+	// the version's content, owner, rollout, priority and expires.
+	Content string
+	// Approvals are those that count, but for their end; no two by one approver.
+	// Refused are all others.
+	Approvals []Approval
+	Refused   []Problem
 
-	segment segments.Key
+	segment  segments.Key
+	approved ending
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -11,12 +12,33 @@ import (
 )
 
 // version is the hash of what the rule means: whatever changes it asks for a
-// new test. Of the segment and the surface that is their content as far as it
-// decides who is exposed; of the response, what is shown.
-func (r *Rule) version() string {
+// new test.
+func (r *Rule) version() string { return hash(r.meaning(r.Response.Hash)...) }
+
+// content is the hash of what is approved: what the rule means, and who gets it
+// and for how long. Neither the state is part of it, so that an approved draft
+// can go live and whatever is live can be stopped, nor anything that is only for
+// people. The whole of the SHA-256 is needed: who may write the files could look
+// for another content with the same beginning.
+func (r *Rule) content() string {
+	until := ""
+	if !r.Expires.IsZero() {
+		until = r.Expires.UTC().Format(time.RFC3339Nano)
+	}
+	own := []string{"content 1", r.Name, r.Owner, strconv.Itoa(r.Priority), until, digest(r.Rollout.parts()...)}
+	return "sha256:" + digest(append(own, r.meaning(digest(r.Response.parts()...))...)...)
+}
+
+// parts is all that a rollout says.
+func (r Rollout) parts() []string { return []string{exact(r.Share), exact(r.Treatment)} }
+
+// meaning is what the rule means, as texts, whose response is shown. Of the
+// segment and the surface that is their content as far as it decides who is
+// exposed.
+func (r *Rule) meaning(shown string) []string {
 	parts := []string{
 		string(r.Segment.Who), r.Segment.Condition.String(),
-		r.Surface.Name, r.Response.Hash,
+		r.Surface.Name, shown,
 		r.Metric.Event, canonical(r.Metric.Where), seconds(r.Metric.Within), r.Metric.Expect,
 		r.Guardrail.Event, canonical(r.Guardrail.Where), seconds(r.Guardrail.Within),
 		number(r.Guardrail.Tolerate), number(r.Guardrail.Baseline), number(r.Guardrail.Alpha),
@@ -31,12 +53,14 @@ func (r *Rule) version() string {
 		pages = append(pages, p.String())
 	}
 	slices.Sort(pages)
-	return hash(append(parts, slices.Compact(pages)...)...)
+	return append(parts, slices.Compact(pages)...)
 }
 
 func seconds(d time.Duration) string { return fmt.Sprint(int64(d / time.Second)) }
 
 func number(f float64) string { return fmt.Sprintf("%.9g", f) }
+
+func exact(f float64) string { return strconv.FormatFloat(f, 'g', -1, 64) }
 
 // canonical is one text for all ways of writing the same tests.
 func canonical(tests []segments.Match) string {
