@@ -20,7 +20,7 @@ const (
 )
 
 var edgeKeys = []string{"listen", "origin", "admin", "token", "trusted_proxies", "proxy_protocol", "tls", "limits", "data", "off", "watch",
-	"attribute", "sources", "identity", "events", "exposures", "cohorts", "late", "retain", "access_log", "tracing", "server_timing", "shutdown", "page_cache", "serving, "approvals"}
+	"attribute", "sources", "identity", "events", "exposures", "cohorts", "late", "retain", "access_log", "tracing", "server_timing", "shutdown", "page_cache", "serving", "approvals"}
 
 var attributeSyntax = syntax(`^data-[a-z0-9]+(-[a-z0-9]+)*$`)
 

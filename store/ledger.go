@@ -5,10 +5,13 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"reflect"
 	"slices"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
+
+	"github.com/seed14307185/refract/rules"
 )
 
 // Entry is one line of the ledger: what was done to what is live, by whom and
@@ -30,11 +33,40 @@ type Entry struct {
 	// revision stands for, in hex.
 	Start bool   `json:"start,omitempty"`
 	Site  string `json:"site,omitempty"`
+	// Approvals are, of a load, those of the rules that it made live, or that
+	// were not the same before.
+	Approvals []Approved `json:"approvals,omitempty"`
 	// Cohort and its Members are of an upload, or were when it was dropped.
 	Cohort  string `json:"cohort,omitempty"`
 	Members int    `json:"members,omitempty"`
 	// Before is the Hash of the line before; empty in the first.
 	Before string `json:"before,omitempty"`
+}
+
+// Approved says who approved which content of a rule.
+type Approved struct {
+	Rule    string           `json:"rule"`
+	Content string           `json:"content"` // "sha256:…"
+	By      []rules.Approval `json:"by"`
+}
+
+// approved lists the approvals of a set's live rules that are not the same in the
+// set before, which may be nil.
+func approved(before, set *rules.Set) (list []Approved) {
+	for _, r := range set.Live() {
+		if len(r.Approvals) == 0 {
+			continue
+		}
+		a := Approved{r.Name, r.Content, r.Approvals}
+		if before != nil {
+			was := before.Rule(r.Name)
+			if was != nil && slices.Contains(before.Live(), was) && reflect.DeepEqual(a, Approved{was.Name, was.Content, was.Approvals}) {
+				continue
+			}
+		}
+		list = append(list, a)
+	}
+	return list
 }
 
 // note adds an entry to the ledger.

@@ -173,7 +173,7 @@ func (w *writer) noteLoad(before, set *rules.Set) error {
 	if err != nil {
 		return err
 	}
-	if err := w.note(Entry{Kind: "load", Revision: set.Revision, Start: before == nil, Site: site}); err != nil {
+	if err := w.note(Entry{Kind: "load", Revision: set.Revision, Start: before == nil, Site: site, Approvals: approved(before, set)}); err != nil {
 		return err
 	}
 	if before == nil {
