@@ -172,6 +172,8 @@ func whyNot(r *rules.Rule, status, cause, path string, s rules.Subject, now time
 		id = s.Account
 	}
 	switch {
+	case status == "unapproved":
+		return "the rule is " + r.Standing(now)
 	case status != "live":
 		return strings.TrimSpace("the rule is " + status + " " + cause)
 	case !r.Surface.On(path):

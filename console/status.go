@@ -45,7 +45,7 @@ type StoreCounters struct {
 type RuleStatus struct {
 	Name     string           `json:"name"`
 	Sentence string           `json:"sentence"`
-	State    string           `json:"state"` // live, draft, rolled_back, expired, warming or off
+	State    string           `json:"state"` // live, draft, rolled_back, expired, unapproved, warming or off
 	Cause    string           `json:"cause,omitempty"`
 	Unseen   bool             `json:"unseen,omitempty"` // live for a minute, and its surface was on no page of its visitors
 	Version  string           `json:"version"`
@@ -68,6 +68,7 @@ type RuleStatus struct {
 	// a rule could have touched and that went through as they were, by reason.
 	Untouched map[string]uint64 `json:"untouched,omitempty"`
 	Receipt   *store.Stop       `json:"receipt,omitempty"`
+	Approvals ApprovalStatus    `json:"approvals"`
 }
 
 // status makes the status of the set as it was loaded, whatever is stopped.
@@ -117,6 +118,7 @@ func ruleStatus(r *rules.Rule, set *rules.Set, s store.Standing, warming []strin
 	rs := RuleStatus{
 		Name: r.Name, Sentence: r.Sentence(), Version: r.Version, Owner: r.Owner, Started: s.Run.Started,
 		Verdict: s.Verdict, Summary: s.Verdict.Sentence(r), Tally: s.Tally, Receipt: s.Run.Stop,
+		Approvals: ApprovalsOf(r, now),
 	}
 	rs.Recompute = Recompute(&s.Tally, r)
 	for _, e := range s.Tally.Epochs {
@@ -131,7 +133,7 @@ func ruleStatus(r *rules.Rule, set *rules.Set, s store.Standing, warming []strin
 }
 
 // States lists what RuleState says.
-var States = [...]string{"live", "draft", "rolled_back", "expired", "warming", "off"}
+var States = [...]string{"live", "draft", "rolled_back", "expired", "unapproved", "warming", "off"}
 
 // RuleState says whether a rule of the set is served, and what keeps it from
 // that: one of States, and of a rolled back rule the cause. warming are the
@@ -148,6 +150,8 @@ func RuleState(r *rules.Rule, set *rules.Set, s store.Standing, warming []string
 		return "off", string(store.ByFile)
 	case !r.Expires.IsZero() && !now.Before(r.Expires):
 		return "expired", ""
+	case !r.Approved(now):
+		return "unapproved", ""
 	}
 	for _, name := range warming {
 		if name == r.Segment.Name {

@@ -63,7 +63,7 @@ type edge struct {
 
 	publishing sync.Mutex
 	loaded     *rules.Set   // the last good load, whatever is stopped; guarded by publishing
-	expires    atomic.Int64 // when the next rule that is live expires, Unix ms; 0: none does
+	expires    atomic.Int64 // when the next rule that is live expires, or its approvals do, Unix ms; 0: none does
 
 	background sync.WaitGroup
 	closing    context.Context // ends the goroutines in background
@@ -245,6 +245,7 @@ func (e *edge) use(ctx context.Context, set *rules.Set) error {
 	for _, w := range set.Warnings {
 		e.log.Warn("site directory: " + strings.ReplaceAll(w.String(), "\n", " "))
 	}
+	e.logApprovals(set)
 	return nil
 }
 
@@ -257,8 +258,8 @@ func traitFields(e *rules.Edge) (names []string) {
 	return names
 }
 
-// publish makes live what is loaded and neither stopped, switched off, expired
-// nor warming, and nothing while the store takes no writes. Every change of any
+// publish makes live what is loaded and approved, and neither stopped, switched
+// off, expired nor warming, and nothing while the store takes no writes. Every change of any
 // of these calls it afterwards.
 func (e *edge) publish() {
 	e.publishing.Lock()
@@ -272,12 +273,12 @@ func (e *edge) publish() {
 	live := e.loaded.Without(func(r *rules.Rule) bool {
 		s, known := standings[r.Name]
 		return down || e.switches.off(r.Name) || !known || s.Run.Version != r.Version || s.Run.Stop != nil ||
-			expired(r, now) || slices.Contains(warming, r.Segment.Name)
+			expired(r, now) || !r.Approved(now) || slices.Contains(warming, r.Segment.Name)
 	})
 	var next int64
 	for _, r := range live.Live() {
-		if at := r.Expires.UnixMilli(); !r.Expires.IsZero() && (next == 0 || at < next) {
-			next = at
+		if at := r.Until(); !at.IsZero() && (next == 0 || at.UnixMilli() < next) {
+			next = at.UnixMilli()
 		}
 	}
 	e.expires.Store(next)

@@ -62,6 +62,7 @@ func newRoot(now func() time.Time) *cobra.Command {
 		newDemoCommand(),
 		newInitCommand(),
 		newCheckCommand(now),
+		newApproveCommand(now),
 		newSchemaCommand(),
 		newReloadCommand(), newLedgerCommand(), newStateCommand(),
 		newRollbackCommand(),

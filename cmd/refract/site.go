@@ -34,6 +34,7 @@ func newInitCommand() *cobra.Command {
 
 func newCheckCommand(now func() time.Time) *cobra.Command {
 	var origin string
+	var asJSON bool
 	var c adminClient
 	var history simulateFlags
 	cmd := &cobra.Command{
@@ -63,8 +64,12 @@ func newCheckCommand(now func() time.Time) *cobra.Command {
 			}
 			c.site = siteArg(args)
 			warnUnseen(cmd, &c, set)
+			if asJSON {
+				return printChecked(cmd, set, now())
+			}
 			for _, r := range set.Rules {
 				cmd.Printf("%s (%s): %s\n", r.Name, r.State, r.Sentence())
+				cmd.Printf("  %s\n", r.Standing(now()))
 			}
 			cmd.Printf("revision %s; segments: %d, surfaces: %d, rules: %d\n", set.Revision, len(set.Segments), len(set.Surfaces), len(set.Rules))
 			if len(history.events) > 0 {
@@ -80,6 +85,7 @@ func newCheckCommand(now func() time.Time) *cobra.Command {
 	}
 	cmd.Flags().StringVar(&c.address, "admin", "", "address of the admin listener of the running refract, HOST:PORT or unix:PATH (default: that of the directory)")
 	history.add(cmd)
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print the revision and the rules as JSON, and nothing else")
 	cmd.Flags().StringVar(&origin, "origin", "", "a page of the origin to look for surfaces on, as a URL")
 	return cmd
 }

@@ -32,7 +32,7 @@ func (m *meter) newStanding() standing {
 	}
 	return standing{
 		info:      desc("gauge", "config_info", "1; the label is the revision of the last good load.", "hash"),
-		state:     desc("gauge", "rule_state", "1 for the state that the rule is in, 0 for the others: live, draft, rolled_back, expired, warming, or off, with all others.", "rule", "state"),
+		state:     desc("gauge", "rule_state", "1 for the state that the rule is in, 0 for the others: live, draft, rolled_back, expired, unapproved, warming, or off, with all others.", "rule", "state"),
 		guardrail: desc("gauge", "guardrail_value", "Evidence against the guardrail, as the natural logarithm of the e-value.", "rule"),
 		blind:     desc("gauge", "guardrail_blind", "1 if no harm comes in though the guardrail's baseline says that there must be some.", "rule"),
 		limit:     desc("gauge", "guardrail_limit", "Where the guardrail stops the rule: ln(1/alpha), 2.996 for 5 %.", "rule"),

@@ -21,7 +21,7 @@ const (
 )
 
 // siteParts are the directories that a site is read from, below its own.
-var siteParts = []string{"segments", "surfaces", "rules", "responses"}
+var siteParts = []string{"segments", "surfaces", "rules", "responses", "approvals"}
 
 // reloadOnRequest is the goroutine of the reloads that nobody waits for: those
 // of the signal, and, if the site says so, those of a changed file.
@@ -95,6 +95,7 @@ func fingerprint(dir string) string {
 		fmt.Fprintf(h, "%q %d %d %s\n", name, info.Size(), info.ModTime().UnixNano(), info.Mode()&(fs.ModeType|fs.ModePerm))
 	}
 	add(filepath.Join(dir, "refract.yaml"))
+	add(filepath.Join(dir, "approvers.yaml"))
 	for _, part := range siteParts {
 		entries, err := os.ReadDir(filepath.Join(dir, part))
 		if err != nil {
