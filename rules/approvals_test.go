@@ -323,6 +323,14 @@ func TestAttacksOnApprovals(t *testing.T) {
 			bob.approve(t, dir, approvedRule)
 			edit(t, dir, file, "-----END", "----END")
 		}, "the signature is damaged"},
+		"after many others": {func(t *testing.T, dir string, ada, bob somebody) {
+			bob.approve(t, dir, approvedRule)
+			edit(t, dir, file, "- by:", strings.Repeat("- {}\n", maxEntries)+"- by:")
+		}, file + ":51:3: a file has at most 50 approvals: this one and what follows don't count"},
+		"an end before all times": {func(t *testing.T, dir string, ada, bob somebody) {
+			bob.approve(t, dir, approvedRule)
+			edit(t, dir, "approvers.yaml", "groups: [legal]}", "groups: [legal], until: 0001-01-01}")
+		}, "the approver bob@example.com is revoked"},
 		"no list of approvers": {func(t *testing.T, dir string, ada, bob somebody) {
 			bob.approve(t, dir, approvedRule)
 			if err := os.Remove(filepath.Join(dir, "approvers.yaml")); err != nil {

@@ -89,7 +89,11 @@ func readApprover(id string, v value, owners map[string]string) approver {
 	}
 	slices.Sort(a.groups)
 	a.groups = slices.Compact(a.groups)
-	set(&a.until)(parsed(f.get("until"), "a date such as 2027-03-01", "", parseDate))
+	until := f.get("until")
+	set(&a.until)(parsed(until, "a date such as 2027-03-01", "", parseDate))
+	if until.present() && a.until.IsZero() {
+		a.revoked = true // refused, or the first day of all
+	}
 	set(&a.revoked)(f.get("revoked").boolean())
 	return a
 }

@@ -3,10 +3,12 @@ package rules
 import (
 	"math"
 	"os"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/seed14307185/refract/approvals"
 	"github.com/seed14307185/refract/segments"
 )
 
@@ -27,6 +29,11 @@ func FuzzFile(f *testing.F) {
 	} {
 		f.Add([]byte(s))
 	}
+	signer := person(f, "ada", false)
+	approvers := []approver{{id: signer.id, keys: []approvals.Key{signer.key}}}
+	signed := approvals.Statement{By: signer.id, Content: "x", At: time.Unix(2e9, 0)}
+	f.Add([]byte("- {by: " + signer.id + ", content: x, at: 2033-05-18T03:33:20Z, signature: " + strconv.Quote(signer.sign(f, signed)) + "}"))
+	f.Add([]byte("approvers: {a: {keys: ['" + signer.line + "', 'ed25519:AAAA'], groups: [b], until: 2036-01-01, revoked: false}}"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		if notText(data) >= 0 || len(data) > 10_000 || strings.Contains(string(data), "env:") {
 			return
@@ -38,6 +45,8 @@ func FuzzFile(f *testing.F) {
 			func(v value) segments.Condition { refs = nil; return readSegment("x", v, &refs).Condition },
 			func(v value) segments.Condition { readSurface("x", v, Policy{}); return nil },
 			func(v value) segments.Condition { readRule("x", v, known); return nil },
+			func(v value) segments.Condition { readApprovers(v); return nil },
+			func(v value) segments.Condition { claims{rule: &Rule{}, approvers: approvers}.read(v); return nil },
 		} {
 			d := &directory{}
 			v, ok := d.parse(file{path: "x.yaml", name: "x", data: data})

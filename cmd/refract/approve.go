@@ -17,6 +17,7 @@ import (
 	"github.com/seed14307185/refract/approvals"
 	"github.com/seed14307185/refract/console"
 	"github.com/seed14307185/refract/rules"
+	"github.com/seed14307185/refract/store"
 )
 
 // approving is a call of refract approve.
@@ -280,6 +281,19 @@ func printUnapproved(out io.Writer, list []console.RuleStatus) error {
 	}
 	_, err := io.WriteString(out, b.String())
 	return err
+}
+
+// whoApproved is what the ledger's table says of a load's approvals.
+func whoApproved(list []store.Approved) string {
+	var all []string
+	for _, a := range list {
+		var by []string
+		for _, who := range a.By {
+			by = append(by, who.By)
+		}
+		all = append(all, a.Rule+" approved by "+strings.Join(by, ", "))
+	}
+	return strings.Join(all, "; ")
 }
 
 // logApprovals says which rules of a set are served though nobody approved them,

@@ -178,6 +178,9 @@ func TestApprovedRuleIsServed(t *testing.T) {
 		last.Approvals[0].Content != r.rule(reportsRule).Approvals.Content {
 		t.Errorf("the ledger's entry: %s", ledger[len(ledger)-1])
 	}
+	if out := r.mustCommand("ledger"); !strings.Contains(out, "schedule-report approved by ada@example.com, bob@example.com\n") {
+		t.Errorf("the ledger's table:\n%s", out)
+	}
 	metrics := func(state string) string {
 		return `refract_rule_state{rule="` + reportsRule + `",state="` + state + `"} 1`
 	}

@@ -50,7 +50,7 @@ func newLedgerCommand() *cobra.Command {
 			err = c.ledger(cmd, func(line []byte, e *store.Entry) error {
 				if !e.At.Before(from) {
 					fmt.Fprintf(table, "%d\t%s\t%s\t%s\t%s\t%s\n", e.Seq, stamp(e.At),
-						strings.TrimSpace(e.Kind+" "+cmp.Or(e.Rule, e.Cohort)), e.Revision, oneLine(e.Who), oneLine(e.Why))
+						strings.TrimSpace(e.Kind+" "+cmp.Or(e.Rule, e.Cohort)), e.Revision, oneLine(e.Who), oneLine(cmp.Or(e.Why, whoApproved(e.Approvals))))
 				}
 				head = fmt.Sprintf("the head is %d:%s", e.Seq, store.Hash(line))
 				return nil
