@@ -153,6 +153,7 @@ func parseDay(s string) (t time.Time, err error) {
 func (a *approving) show(cmd *cobra.Command) {
 	r := a.rule
 	cmd.Printf("%s (%s): %s\n", r.Name, r.State, r.Sentence())
+	cmd.Printf("  segment    %s: %s\n", r.Segment.Who, r.Segment.Condition)
 	switch res := &r.Response; {
 	case res.File != "":
 		cmd.Printf("  response   %s: %s, %d bytes\n", res.Operation, filepath.Join(a.site, "responses", res.File), len(res.HTML))

@@ -3,6 +3,8 @@ package main
 import (
 	"crypto/ed25519"
 	"crypto/rand"
+	"crypto/x509"
+	"encoding/base64"
 	"encoding/json"
 	"encoding/pem"
 	"net"
@@ -90,8 +92,8 @@ func serveAgent(t *testing.T, keys ...ed25519.PrivateKey) string {
 // approvable is a site whose rule on /reports needs two approvals, and who may give
 // them. Nobody has yet.
 type approvable struct {
-	dir, site        string
-	ada, bob, author ed25519.PrivateKey
+	dir, site             string
+	ada, bob, author, raw ed25519.PrivateKey
 }
 
 func newApprovable(t *testing.T, origin string) approvable {
@@ -102,10 +104,13 @@ func newApprovable(t *testing.T, origin string) approvable {
 	a.ada, lines[0] = newKey(t)
 	a.bob, lines[1] = newKey(t)
 	a.author, lines[2] = newKey(t)
+	a.raw, _ = newKey(t)
+	public := base64.StdEncoding.EncodeToString(a.raw.Public().(ed25519.PublicKey))
 	writeFile(t, filepath.Join(a.site, "approvers.yaml"), "approvers:\n"+
 		"  ada@example.com: {keys: ["+lines[0]+"], groups: [product]}\n"+
 		"  bob@example.com: {keys: ["+lines[1]+"], groups: [legal]}\n"+
-		"  reports@example.com: {keys: ["+lines[2]+"], groups: [legal]}\n")
+		"  reports@example.com: {keys: ["+lines[2]+"], groups: [legal]}\n"+
+		"  raw@example.com: {keys: [\"ed25519:"+public+"\"]}\n")
 	t.Setenv("HOME", t.TempDir())
 	t.Setenv("SSH_AUTH_SOCK", "")
 	return a
@@ -277,13 +282,23 @@ func TestApproveCommand(t *testing.T) {
 	t.Setenv("SSH_AUTH_SOCK", serveAgent(t, stranger)) // is asked before, and has none
 	out := a.approve(t)
 	for _, want := range []string{
-		"When exporters reach reports.banner, show the text", "response   text: \"Have this report sent to you <weekly>\"", "rollout    share 100 %, treatment 50 %, by visitor",
+		"When exporters reach reports.banner, show the text", "segment    visitor: ", "did: \"Report Exported\"", "response   text: \"Have this report sent to you <weekly>\"", "rollout    share 100 %, treatment 50 %, by visitor",
 		"surface reports.banner needs 2 approvals, of legal", "content    sha256:", "approvals/schedule-report.yaml: approved by ada@example.com",
 		"missing: 1 approval, an approval of legal",
 	} {
 		if !strings.Contains(out, want) {
 			t.Errorf("approve doesn't say %q:\n%s", want, out)
 		}
+	}
+
+	// By a raw key, in a file of PKCS #8.
+	der, err := x509.MarshalPKCS8PrivateKey(a.raw)
+	if err != nil {
+		t.Fatal(err)
+	}
+	writeFile(t, at("raw"), string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})))
+	if code, out, errs := command(t, "", "approve", ruleName, "--site", a.site, "--key", at("raw")); code != exitOK || !strings.Contains(out, "approved by raw@example.com\ninvite-teammate: needs no approval") {
+		t.Errorf("by a raw key: exit status %d, %s\n%s", code, errs, out)
 	}
 
 	// By ssh-keygen.
