@@ -20,7 +20,7 @@ type ApprovalStatus struct {
 // ApprovalsOf says how a rule's approvals stand.
 func ApprovalsOf(r *rules.Rule, now time.Time) ApprovalStatus {
 	return ApprovalStatus{
-		Standing: r.Standing(now), Policy: r.Surface.Policy, Content: r.Content, By: append([]rules.Approval{}, r.Approvals...),
+		Standing: r.ApprovalsInWords(now), Policy: r.Surface.Policy, Content: r.Content, By: append([]rules.Approval{}, r.Approvals...),
 		Missing: append([]string{}, r.Missing(now)...), Refused: r.Objections(now), Until: r.Until(),
 	}
 }

@@ -173,7 +173,7 @@ func whyNot(r *rules.Rule, status, cause, path string, s rules.Subject, now time
 	}
 	switch {
 	case status == "unapproved":
-		return "the rule is " + r.Standing(now)
+		return "the rule is " + r.ApprovalsInWords(now)
 	case status != "live":
 		return strings.TrimSpace("the rule is " + status + " " + cause)
 	case !r.Surface.On(path):

@@ -165,9 +165,9 @@ func (r *Rule) Until() time.Time {
 	return r.Expires
 }
 
-// Standing says how the rule's approvals stand: "needs no approval", "approved by
+// ApprovalsInWords says how the rule's approvals stand: "needs no approval", "approved by
 // ada@example.com (product)" or "unapproved: needs 2 approvals, has that of …".
-func (r *Rule) Standing(now time.Time) string {
+func (r *Rule) ApprovalsInWords(now time.Time) string {
 	p := r.Surface.Policy
 	if p.Count == 0 {
 		return p.String()

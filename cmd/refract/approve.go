@@ -96,7 +96,7 @@ func (a *approving) run(cmd *cobra.Command, rule string) error {
 		return fmt.Errorf("the approval of %s was written, but doesn't count: %s", st.By, strings.Join(r.Objections(a.now), "; "))
 	}
 	cmd.Printf("wrote %s: approved by %s\n", filepath.Join(a.site, "approvals", rule+".yaml"), st.By)
-	cmd.Printf("%s: %s\n", rule, r.Standing(a.now))
+	cmd.Printf("%s: %s\n", rule, r.ApprovalsInWords(a.now))
 	return nil
 }
 

@@ -174,14 +174,18 @@ func TestApprovedRuleIsServed(t *testing.T) {
 	}
 	reload(true, "live")
 
-	var last store.Entry
-	ledger := strings.Split(strings.TrimSpace(r.mustCommand("ledger", "--json")), "\n")
-	if err := json.Unmarshal([]byte(ledger[len(ledger)-1]), &last); err != nil {
-		t.Fatal(err)
+	lastEntry := func() (e store.Entry) {
+		t.Helper()
+		lines := strings.Split(strings.TrimSpace(r.mustCommand("ledger", "--json")), "\n")
+		if err := json.Unmarshal([]byte(lines[len(lines)-1]), &e); err != nil {
+			t.Fatal(err)
+		}
+		return e
 	}
+	last := lastEntry()
 	if last.Kind != "load" || len(last.Approvals) != 1 || last.Approvals[0].Rule != reportsRule || len(last.Approvals[0].By) != 2 ||
 		last.Approvals[0].Content != r.rule(reportsRule).Approvals.Content {
-		t.Errorf("the ledger's entry: %s", ledger[len(ledger)-1])
+		t.Errorf("the ledger's entry: %+v", last)
 	}
 	if out := r.mustCommand("ledger"); !strings.Contains(out, "schedule-report approved by ada@example.com, bob@example.com\n") {
 		t.Errorf("the ledger's table:\n%s", out)
@@ -191,6 +195,12 @@ func TestApprovedRuleIsServed(t *testing.T) {
 	}
 	if _, body := r.ask(http.MethodGet, "/metrics", nil); !strings.Contains(body, metrics("live")) {
 		t.Error("the metrics don't say live")
+	}
+
+	edit("state: live", "# looked at\nstate: live")
+	reload(true, "live")
+	if e := lastEntry(); e.Kind != "load" || e.Seq == last.Seq || len(e.Approvals) != 0 {
+		t.Errorf("the ledger's entry of a load that changes no approval: %+v", e)
 	}
 
 	edit("state: live", "priority: 1\nstate: live") // everybody would keep their arm

@@ -69,7 +69,7 @@ func newCheckCommand(now func() time.Time) *cobra.Command {
 			}
 			for _, r := range set.Rules {
 				cmd.Printf("%s (%s): %s\n", r.Name, r.State, r.Sentence())
-				cmd.Printf("  %s\n", r.Standing(now()))
+				cmd.Printf("  %s\n", r.ApprovalsInWords(now()))
 			}
 			cmd.Printf("revision %s; segments: %d, surfaces: %d, rules: %d\n", set.Revision, len(set.Segments), len(set.Surfaces), len(set.Rules))
 			if len(history.events) > 0 {
