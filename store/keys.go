@@ -27,6 +27,8 @@ const (
 	keyMerged  = 'a' // visitor's id that was merged into another → nothing
 	keySite    = 'y' // SHA-256 in hex → Site of that hash (JSON, gzip)
 	keyLetter  = 'o' // queue NUL sequence → time (Unix ms), body
+	keyPoint   = 'p' // run, time → Point (JSON)
+	keyPast    = 'q' // run → Run (JSON), of a version that has another since
 	keyVersion = 1
 )
 

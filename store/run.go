@@ -68,6 +68,10 @@ type tracked struct {
 	run    Run
 	tally  *outcomes.Tally
 	breach time.Time // of the event last attributed
+	// Of the history: when the next point is due, zero: now; and the interval
+	// that was kept so far, 0: there is no point.
+	nextPoint time.Time
+	interval  time.Duration
 }
 
 var (
@@ -136,6 +140,9 @@ func (w *writer) trackedRun(r *rules.Rule, now time.Time) (*tracked, error) {
 			return nil, w.broken(fmt.Errorf("tally of %s: %w", r.Name, err))
 		}
 	}
+	if err := w.loadPoints(t); err != nil {
+		return nil, err
+	}
 	return t, w.restoreTimers(t)
 }
 
@@ -176,7 +183,7 @@ func (w *writer) judge(t *tracked) error {
 	w.s.mu.Lock()
 	w.s.standings[t.rule.Name] = standing
 	w.s.mu.Unlock()
-	return nil
+	return w.sample(t, &standing)
 }
 
 // halt is the one door of every rollback: it puts the stop on record, with the
@@ -186,7 +193,7 @@ func (w *writer) halt(t *tracked, stop Stop) error {
 	stop.Rule, stop.Version, stop.Revision = t.rule.Name, t.rule.Version, w.set.Revision
 	stop.Decided = w.s.opts.Now().UTC()
 	stop.Tally, stop.Verdict = &standing.Tally, &standing.Verdict
-	t.run.Stop = &stop
+	t.run.Stop, t.nextPoint = &stop, time.Time{}
 	w.g.stops = append(w.g.stops, stop)
 	if err := w.putRun(t); err != nil {
 		return err
@@ -229,8 +236,11 @@ func (s *Store) Resume(ctx context.Context, rule, who, why string) error {
 		if t.run.Stop == nil {
 			return fmt.Errorf("%w: %s", ErrRunning, rule)
 		}
+		if err := w.retire(t.run); err != nil {
+			return err
+		}
 		t.run = w.newRun(t.rule, w.s.opts.Now().UTC())
-		t.tally = outcomes.NewTally()
+		t.tally, t.nextPoint, t.interval = outcomes.NewTally(), time.Time{}, 0
 		t.tally.Started = t.run.Started.UnixMilli()
 		if err := w.putRun(t); err != nil {
 			return err

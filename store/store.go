@@ -86,7 +86,8 @@ type Store struct {
 	cause  error
 	full   atomic.Bool // free space is below the reserve
 
-	using sync.Mutex // held by Use, and by Close until nothing more begins
+	using sync.Mutex   // held by Use, and by Close until nothing more begins
+	reads sync.RWMutex // read by Enrolments, and held from Close on
 
 	mu        sync.Mutex
 	standings map[string]Standing // by rule name; guarded by mu
@@ -312,6 +313,7 @@ func (s *Store) Close() error {
 	s.using.Unlock()
 	s.ended.Wait()
 	close(s.gone)
+	s.reads.Lock()      // so has a long read
 	s.refreshing.Lock() // a refresh that was under way has given up
 	defer s.refreshing.Unlock()
 	s.cache.close()
