@@ -133,6 +133,8 @@ func (c *Console) Handler() http.Handler {
 		reply(w, st)
 	})
 	mux.HandleFunc("GET /api/rules/{rule}", c.rule)
+	mux.HandleFunc("GET /api/rules/{rule}/history", c.history)
+	mux.HandleFunc("GET /rules/{rule}", c.rulePage)
 	mux.HandleFunc("GET /api/ledger", c.ledger)
 	mux.HandleFunc("GET /api/state", c.authorise(c.state)) // the files may hold secrets
 	mux.HandleFunc("GET /api/explain", c.explain)
@@ -197,13 +199,12 @@ func (c *Console) authorise(next http.HandlerFunc) http.HandlerFunc {
 }
 
 func (c *Console) rule(w http.ResponseWriter, r *http.Request) {
-	for _, rs := range c.status().Rules {
-		if rs.Name == r.PathValue("rule") {
-			reply(w, rs)
-			return
-		}
+	rs, known := c.ruleReport(r.Context(), r.PathValue("rule"))
+	if !known {
+		fail(w, http.StatusNotFound, store.ErrNoRule)
+		return
 	}
-	fail(w, http.StatusNotFound, store.ErrNoRule)
+	reply(w, rs)
 }
 
 func (c *Console) ledger(w http.ResponseWriter, r *http.Request) {

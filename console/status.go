@@ -53,6 +53,7 @@ type RuleStatus struct {
 	Started  time.Time        `json:"started"`
 	Verdict  outcomes.Verdict `json:"verdict"`
 	Summary  string           `json:"summary"`
+	Answer   outcomes.Answer  `json:"answer"` // whether it helped: Summary in a word
 	// Discovery says that the metric's change stands also among those of all
 	// rules, at a false discovery rate of 5 %: see outcomes.Discoveries. Of many
 	// rules without any effect, some would show one by themselves.
@@ -67,8 +68,11 @@ type RuleStatus struct {
 	// Untouched are the pages of the whole site, since the process started, that
 	// a rule could have touched and that went through as they were, by reason.
 	Untouched map[string]uint64 `json:"untouched,omitempty"`
-	Receipt   *store.Stop       `json:"receipt,omitempty"`
-	Approvals ApprovalStatus    `json:"approvals"`
+	// Pace is how long it takes still, of a live rule that is asked for alone and
+	// of which it is not known yet whether it helps.
+	Pace      *Pace          `json:"pace,omitempty"`
+	Receipt   *store.Stop    `json:"receipt,omitempty"`
+	Approvals ApprovalStatus `json:"approvals"`
 }
 
 // status makes the status of the set as it was loaded, whatever is stopped.
@@ -121,6 +125,7 @@ func ruleStatus(r *rules.Rule, set *rules.Set, s store.Standing, warming []strin
 		Approvals: ApprovalsOf(r, now),
 	}
 	rs.Recompute = Recompute(&s.Tally, r)
+	rs.Answer = s.Verdict.Answer(r)
 	for _, e := range s.Tally.Epochs {
 		rs.Treatment = rs.Treatment.Plus(e.TreatmentArm)
 		rs.Control = rs.Control.Plus(e.ControlArm)

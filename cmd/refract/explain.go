@@ -12,7 +12,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/seed14307185/refract/console"
-	"github.com/seed14307185/refract/outcomes"
 )
 
 func newExplainCommand() *cobra.Command {
@@ -142,58 +141,3 @@ func reasonsText(list []console.Reason) string {
 }
 
 func stamp(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05.000") }
-
-func printReport(out io.Writer, r *console.RuleStatus) {
-	fmt.Fprintf(out, "%s  %s", r.Name, r.State)
-	if r.Cause != "" {
-		fmt.Fprintf(out, " by %s", r.Cause)
-	}
-	fmt.Fprintf(out, "  version %s  since %s\n  %s\n  %s\n", r.Version, stamp(r.Started), r.Sentence, r.Summary)
-	arm := func(name string, c outcomes.Counts) {
-		fmt.Fprintf(out, "  %-9s  exposed %d, converted %d, harmed %d of %d whose outcome is known; window over: %d, %d of them converted\n",
-			name, c.Exposed, c.Converted, c.Harmed, c.Settled, c.Matured, c.MaturedConverted)
-	}
-	arm("treatment", r.Treatment)
-	arm("control", r.Control)
-	printSums(out, r)
-	printIgnored(out, r)
-	v := r.Verdict
-	fmt.Fprintf(out, "  guardrail  %s: ln E %.9f, anytime p %.3g\n", v.Guardrail, v.LogE, v.P)
-	if v.Lift.Collecting {
-		fmt.Fprintf(out, "  metric     still collecting\n")
-	} else {
-		fmt.Fprintf(out, "  metric     change %.1f %%, between %.1f %% and %.1f %%, anytime p %.3g\n", 100*v.Lift.Change, 100*v.Lift.Low, 100*v.Lift.High, v.Lift.P)
-		if r.Discovery {
-			fmt.Fprintf(out, "             it stands among the changes of all rules (e-BH, 5 %%)\n")
-		} else {
-			fmt.Fprintf(out, "             among the changes of all rules it may be there by chance (e-BH, 5 %%)\n")
-		}
-	}
-	fmt.Fprintf(out, "  split      %s: ln BF %.9f\n", v.SRM.State, v.SRM.LogBF)
-	printRecompute(out, r)
-	if s := r.Receipt; s != nil {
-		fmt.Fprintf(out, "  receipt    rolled back by %s", s.Cause)
-		if s.Who != "" {
-			fmt.Fprintf(out, " (%s)", s.Who)
-		}
-		if s.Why != "" {
-			fmt.Fprintf(out, ", because: %s", s.Why)
-		}
-		fmt.Fprintf(out, "\n             ")
-		if !s.Breach.IsZero() {
-			fmt.Fprintf(out, "breach %s, ", stamp(s.Breach))
-		}
-		fmt.Fprintf(out, "decided %s", stamp(s.Decided))
-		if !s.Published.IsZero() {
-			fmt.Fprintf(out, ", published %s", stamp(s.Published))
-		}
-		if !s.LastTreated.IsZero() {
-			fmt.Fprintf(out, ", last treated response %s", stamp(s.LastTreated))
-		}
-		if s.Verdict != nil {
-			fmt.Fprintf(out, "\n             decided on ln E %.9f", s.Verdict.LogE)
-		}
-		fmt.Fprintln(out)
-	}
-	fmt.Fprintln(out)
-}

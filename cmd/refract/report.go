@@ -1,0 +1,201 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"github.com/seed14307185/refract/console"
+	"github.com/seed14307185/refract/outcomes"
+	"github.com/seed14307185/refract/store"
+)
+
+func newReportCommand() *cobra.Command {
+	var c adminClient
+	var asJSON bool
+	var page string
+	cmd := &cobra.Command{
+		Use:   "report [RULE]",
+		Short: "What the rules did: whether one helped, with its numbers, or all of them in a table",
+		Args:  usage(cobra.MaximumNArgs(1)),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if page != "" {
+				if len(args) == 0 || asJSON {
+					return usageErrorf("--html is of one rule, and without --json: refract report RULE --html FILE")
+				}
+				return c.writePage(cmd, args[0], page)
+			}
+			var list []console.RuleStatus
+			if len(args) == 1 {
+				var r console.RuleStatus
+				if err := c.call(cmd.Context(), http.MethodGet, "/api/rules/"+url.PathEscape(args[0]), nil, &r); err != nil {
+					return fmt.Errorf("%s: %w", args[0], err)
+				}
+				list = append(list, r)
+			} else {
+				var st console.Status
+				if err := c.call(cmd.Context(), http.MethodGet, "/api/status", nil, &st); err != nil {
+					return err
+				}
+				list = st.Rules
+			}
+			switch {
+			case asJSON:
+				enc := json.NewEncoder(cmd.OutOrStdout())
+				enc.SetIndent("", "  ")
+				return enc.Encode(list)
+			case len(args) == 1:
+				printReport(cmd.OutOrStdout(), &list[0])
+				return nil
+			}
+			return printReports(cmd.OutOrStdout(), list)
+		},
+	}
+	c.flags(cmd)
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	cmd.Flags().StringVar(&page, "html", "", "write the report to this file as a page, with charts, that needs nothing else; -: print it")
+	return cmd
+}
+
+// writePage writes a rule's page to a file.
+func (c *adminClient) writePage(cmd *cobra.Command, rule, file string) error {
+	var page json.RawMessage
+	if err := c.call(cmd.Context(), http.MethodGet, "/rules/"+url.PathEscape(rule)+"?download", nil, &page); err != nil {
+		return fmt.Errorf("%s: %w", rule, err)
+	}
+	if file == "-" {
+		_, err := cmd.OutOrStdout().Write(page)
+		return err
+	}
+	return os.WriteFile(file, page, 0o644)
+}
+
+// printReports prints several reports, a line each.
+func printReports(out io.Writer, list []console.RuleStatus) error {
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "RULE\tDID IT HELP\tSTATE\tSINCE\tCHANGE, BETWEEN\tEXPOSED T/C\tGUARDRAIL\tSAMPLE RATIO")
+	var marked, known bool
+	for i := range list {
+		r := &list[i]
+		change := "collecting"
+		if l := r.Verdict.Lift; r.Answer == outcomes.Invalid {
+			change = "-"
+		} else if !l.Collecting {
+			change, known = changeText(l), true
+			if r.Discovery {
+				change, marked = change+" *", true
+			}
+		}
+		guardrail := string(r.Verdict.Guardrail)
+		if r.Verdict.Blind {
+			guardrail += ", blind"
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%d/%d\t%s\t%s\n", r.Name, r.Answer, stateText(r), r.Started.UTC().Format("2006-01-02"),
+			change, r.Treatment.Exposed, r.Control.Exposed, guardrail, r.Verdict.SRM.State)
+	}
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	switch {
+	case marked:
+		_, err := fmt.Fprintln(out, "\n* stands among the changes of all rules: of those marked, at most 5 % are not there, on average (e-BH)")
+		return err
+	case known:
+		_, err := fmt.Fprintln(out, "\nNone of the changes stands among those of all rules at a false discovery rate of 5 % (e-BH).")
+		return err
+	}
+	return nil
+}
+
+// changeText words an estimate, never without its interval.
+func changeText(l outcomes.Lift) string {
+	return fmt.Sprintf("%+.1f %%, %+.1f %% to %+.1f %%", 100*l.Change, 100*l.Low, 100*l.High)
+}
+
+func stateText(r *console.RuleStatus) string {
+	if r.Cause != "" {
+		return r.State + " by " + r.Cause
+	}
+	return r.State
+}
+
+// printReport prints one rule's report: first the answer, then the numbers.
+func printReport(out io.Writer, r *console.RuleStatus) {
+	fmt.Fprintf(out, "%s: %s\n  %s\n  %s\n\n", r.Name, r.Answer, r.Sentence, r.Summary)
+	line := func(label, format string, args ...any) {
+		fmt.Fprintf(out, "  %-9s  %s\n", label, fmt.Sprintf(format, args...))
+	}
+	since := fmt.Sprintf("%s since %s, version %s", stateText(r), stamp(r.Started), r.Version)
+	if r.Owner != "" {
+		since += ", owner " + r.Owner
+	}
+	line("state", "%s", since)
+
+	v := r.Verdict
+	blind := ""
+	if v.Blind {
+		blind = " and blind"
+	}
+	line("guardrail", "%s%s: ln E %.9f, anytime p %.3g", v.Guardrail, blind, v.LogE, v.P)
+	switch {
+	case v.Lift.Collecting:
+		line("metric", "still collecting")
+	case r.Discovery:
+		line("metric", "changed by %s, anytime p %.3g; it stands among the changes of all rules (e-BH, 5 %%)", changeText(v.Lift), v.Lift.P)
+	default:
+		line("metric", "changed by %s, anytime p %.3g; among the changes of all rules it may be there by chance (e-BH, 5 %%)", changeText(v.Lift), v.Lift.P)
+	}
+	line("split", "%s: ln BF %.9f, anytime p %.3g", v.SRM.State, v.SRM.LogBF, v.SRM.P)
+	for i, s := range r.Pace.Lines(v) {
+		line([]string{"how long", ""}[min(i, 1)], "%s", s)
+	}
+	t, k := r.Treatment, r.Control
+	line("settled", "harmed %d of %d in treatment, %d of %d in control: by these the guardrail is judged", t.Harmed, t.Settled, k.Harmed, k.Settled)
+	printIgnored(out, r)
+
+	fmt.Fprintf(out, "\n  %-9s  %9s  %18s  %9s  %21s  %9s\n", "units", "exposed", "metric window over", "converted", "guardrail window over", "harmed")
+	arm := func(name string, c outcomes.Counts) {
+		fmt.Fprintf(out, "  %-9s  %9d  %18d  %9d  %21d  %9d\n", name, c.Exposed, c.Matured, c.MaturedConverted, c.Closed, c.ClosedHarmed)
+	}
+	arm("treatment", t)
+	arm("control", k)
+	printSums(out, r)
+	fmt.Fprintln(out)
+	if r.Receipt != nil {
+		printReceipt(out, r.Receipt)
+	}
+	printRecompute(out, r)
+	fmt.Fprintln(out)
+}
+
+func printReceipt(out io.Writer, s *store.Stop) {
+	fmt.Fprintf(out, "  receipt    rolled back by %s", s.Cause)
+	if s.Who != "" {
+		fmt.Fprintf(out, " (%s)", s.Who)
+	}
+	if s.Why != "" {
+		fmt.Fprintf(out, ", because: %s", s.Why)
+	}
+	var times []string
+	if !s.Breach.IsZero() {
+		times = append(times, "breach "+stamp(s.Breach))
+	}
+	times = append(times, "decided "+stamp(s.Decided))
+	if !s.Published.IsZero() {
+		times = append(times, "published "+stamp(s.Published))
+	}
+	if !s.LastTreated.IsZero() {
+		times = append(times, "last treated response "+stamp(s.LastTreated))
+	}
+	fmt.Fprintf(out, "\n             %s\n", strings.Join(times, ", "))
+	if s.Verdict != nil {
+		fmt.Fprintf(out, "             decided on ln E %.9f\n", s.Verdict.LogE)
+	}
+}
