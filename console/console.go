@@ -135,6 +135,7 @@ func (c *Console) Handler() http.Handler {
 	mux.HandleFunc("GET /api/rules/{rule}", c.rule)
 	mux.HandleFunc("GET /api/rules/{rule}/history", c.history)
 	mux.HandleFunc("GET /rules/{rule}", c.rulePage)
+	mux.HandleFunc("GET /api/export/{kind}", c.export)
 	mux.HandleFunc("GET /api/ledger", c.ledger)
 	mux.HandleFunc("GET /api/state", c.authorise(c.state)) // the files may hold secrets
 	mux.HandleFunc("GET /api/explain", c.explain)

@@ -60,18 +60,7 @@ func (c *adminClient) resolve() {
 // call asks the admin API and decodes its answer into out, unless that is nil.
 // in is the body, as JSON or, if it is a reader, as it is; nil: none. header is names and values of further headers, in turn.
 func (c *adminClient) call(ctx context.Context, method, path string, in, out any, header ...string) error {
-	c.resolve()
-	host, transport := c.address, &http.Transport{}
-	if socket, ok := strings.CutPrefix(c.address, "unix:"); ok {
-		host = console.UnixHost
-		transport.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return new(net.Dialer).DialContext(ctx, "unix", socket)
-		}
-	}
-	if strings.HasPrefix(host, ":") {
-		host = "127.0.0.1" + host
-	}
-	body, timeout := io.Reader(http.NoBody), adminTimeout
+	body, timeout, transport := io.Reader(http.NoBody), adminTimeout, &http.Transport{}
 	switch in := in.(type) {
 	case nil:
 	case io.Reader:
@@ -87,20 +76,9 @@ func (c *adminClient) call(ctx context.Context, method, path string, in, out any
 		}
 		body = bytes.NewReader(b)
 	}
-	req, err := http.NewRequestWithContext(ctx, method, "http://"+host+path, body)
+	resp, err := c.ask(ctx, &http.Client{Transport: transport, Timeout: timeout}, method, path, body, header...)
 	if err != nil {
-		return usageErrorf("admin address %q: %w", c.address, err)
-	}
-	if c.token != "" {
-		req.Header.Set("Authorization", "Bearer "+c.token)
-	}
-	for i := 0; i+1 < len(header); i += 2 {
-		req.Header.Set(header[i], header[i+1])
-	}
-	client := &http.Client{Transport: transport, Timeout: timeout}
-	resp, err := client.Do(req)
-	if err != nil {
-		return fmt.Errorf("no refract answers at %s: %w\nhint: is it running? --admin says where else to ask", c.address, errors.Unwrap(err))
+		return err
 	}
 	defer resp.Body.Close()
 	b, err := io.ReadAll(resp.Body)
@@ -111,11 +89,7 @@ func (c *adminClient) call(ctx context.Context, method, path string, in, out any
 		*raw = b // what refuses may have something to say
 	}
 	if resp.StatusCode != http.StatusOK {
-		var f console.Failure
-		if json.Unmarshal(b, &f) == nil && f.Error != "" {
-			return errors.New(f.Error)
-		}
-		return errors.New(strings.TrimSpace(string(b)))
+		return refused(b)
 	}
 	switch out.(type) {
 	case nil, *json.RawMessage:
@@ -123,6 +97,46 @@ func (c *adminClient) call(ctx context.Context, method, path string, in, out any
 	default:
 		return json.Unmarshal(b, out)
 	}
+}
+
+// ask sends a request to the admin listener. client has an http.Transport, which
+// is made to find it.
+func (c *adminClient) ask(ctx context.Context, client *http.Client, method, path string, body io.Reader, header ...string) (*http.Response, error) {
+	c.resolve()
+	host := c.address
+	if socket, ok := strings.CutPrefix(c.address, "unix:"); ok {
+		host = console.UnixHost
+		client.Transport.(*http.Transport).DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, "unix", socket)
+		}
+	}
+	if strings.HasPrefix(host, ":") {
+		host = "127.0.0.1" + host
+	}
+	req, err := http.NewRequestWithContext(ctx, method, "http://"+host+path, body)
+	if err != nil {
+		return nil, usageErrorf("admin address %q: %w", c.address, err)
+	}
+	if c.token != "" {
+		req.Header.Set("Authorization", "Bearer "+c.token)
+	}
+	for i := 0; i+1 < len(header); i += 2 {
+		req.Header.Set(header[i], header[i+1])
+	}
+	resp, err := client.Do(req)
+	if err != nil {
+		return nil, fmt.Errorf("no refract answers at %s: %w\nhint: is it running? --admin says where else to ask", c.address, errors.Unwrap(err))
+	}
+	return resp, nil
+}
+
+// refused is what an answer that is no success says.
+func refused(body []byte) error {
+	var f console.Failure
+	if json.Unmarshal(body, &f) == nil && f.Error != "" {
+		return errors.New(f.Error)
+	}
+	return errors.New(strings.TrimSpace(string(body)))
 }
 
 func newRollbackCommand() *cobra.Command {

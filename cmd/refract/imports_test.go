@@ -24,6 +24,7 @@ const rooms = `
 	rewrite, segments, approvals < rules;
 	events, rules < outcomes;
 	segments, rules, outcomes < store;
+	store < export;
 	segments, rules, events, outcomes < simulate;
 	rules, store < outbox;
 	events/ingest, store < cohorts;
@@ -31,9 +32,9 @@ const rooms = `
 	rules < proxy/front;
 	rules, events < proxy/origin;
 	rules, events < proxy/token;
-	rules, outcomes, store, cohorts < console;
+	rules, outcomes, store, cohorts, export < console;
 	demo/planner < demo;
-	console, proxy, proxy/front, proxy/origin, proxy/cache, proxy/token, store, outcomes, events/segment, certs, demo, events/posthog, events/rudderstack, events/mixpanel, events/amplitude, events/braze, simulate, outbox, cohorts < cmd/refract;
+	console, proxy, proxy/front, proxy/origin, proxy/cache, proxy/token, store, outcomes, events/segment, certs, demo, events/posthog, events/rudderstack, events/mixpanel, events/amplitude, events/braze, simulate, outbox, export, cohorts < cmd/refract;
 `
 
 // owners says which room alone may import a package, outside its tests.
@@ -53,7 +54,7 @@ var owners = map[string][]string{
 	"github.com/dgraph-io/ristretto": {"store"},
 	"github.com/cockroachdb/pebble":  {"store"},
 	"go.yaml.in/yaml":                {"rules"},
-	"github.com/parquet-go":          {"outbox"},
+	"github.com/parquet-go":          {"outbox", "export"},
 	"github.com/go-jose/go-jose":     {"proxy/token"},
 	"github.com/hashicorp":           {"proxy/token"},
 	"github.com/cenkalti/backoff":    {"outbox", "cohorts"},

@@ -157,6 +157,7 @@ func TestLoop(t *testing.T) {
 		}
 	}
 
+	r.reported(ruleName)
 	recomputed(t, st.Verdict, st.Recompute, func(args ...string) (string, error) { return stats(strings.Join(args[1:], " ")) })
 
 	// Neither a reload nor a restart revives it, not even one of an edited file.
@@ -187,6 +188,14 @@ func TestLoop(t *testing.T) {
 	r.settle()
 	if st := r.rule(ruleName); st.State != "live" || st.Treatment.Exposed != 1 || st.Control.Exposed != 1 || st.Treatment.Harmed != 0 {
 		t.Fatalf("after a resume: %s, %+v, %+v", st.State, st.Treatment, st.Control)
+	}
+
+	again := r.history(ruleName, "")
+	if rows := r.exported(ruleName); len(again.Runs) != 2 || len(rows) < 2+int(st.Treatment.Exposed+st.Control.Exposed) {
+		t.Errorf("after a resume, %d rows of %d runs are exported", len(rows), len(again.Runs))
+	}
+	if h := r.history(ruleName, fmt.Sprintf("?run=%d", again.Runs[0].Run)); h.Stop == nil || h.Points[len(h.Points)-1].MaxLogE != st.Verdict.MaxLogE {
+		t.Errorf("the history of the run before is %+v", h)
 	}
 
 	// An operator rolls back by command, and by file and signal.

@@ -69,6 +69,7 @@ func newRoot(now func() time.Time) *cobra.Command {
 		newResumeCommand(),
 		newStatusCommand(),
 		newReportCommand(),
+		newExportCommand(now),
 		newExplainCommand(),
 		newCohortCommand(),
 		newHealthCommand(),
