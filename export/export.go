@@ -90,8 +90,8 @@ type Writer struct {
 }
 
 // groupRows is how many rows a row group of a Parquet file has: the writer holds
-// these in memory, compressed, and a reader too.
-const groupRows = 64 << 10
+// these in memory, and a reader too.
+const groupRows = 32 << 10
 
 // NewWriter returns a writer of a kind and a format, each one of those that are
 // listed.
@@ -128,7 +128,7 @@ func NewWriter(w io.Writer, kind, format string) (*Writer, error) {
 }
 
 func parquetWriter[row any](w io.Writer, of func(*Outcome) row) *Writer {
-	file := parquet.NewGenericWriter[row](w, parquet.Compression(&parquet.Zstd), parquet.MaxRowsPerRowGroup(groupRows))
+	file := parquet.NewGenericWriter[row](w, parquet.Compression(&parquet.Snappy), parquet.MaxRowsPerRowGroup(groupRows))
 	var batch []row
 	flush := func() error {
 		_, err := file.Write(batch)

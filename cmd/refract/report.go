@@ -178,10 +178,10 @@ func printReport(out io.Writer, r *console.RuleStatus) {
 func printReceipt(out io.Writer, s *store.Stop) {
 	fmt.Fprintf(out, "  receipt    rolled back by %s", s.Cause)
 	if s.Who != "" {
-		fmt.Fprintf(out, " (%s)", s.Who)
+		fmt.Fprintf(out, " (%s)", oneLine(s.Who))
 	}
 	if s.Why != "" {
-		fmt.Fprintf(out, ", because: %s", s.Why)
+		fmt.Fprintf(out, ", because: %s", oneLine(s.Why))
 	}
 	var times []string
 	if !s.Breach.IsZero() {
