@@ -128,7 +128,11 @@ func stateText(r *console.RuleStatus) string {
 
 // printReport prints one rule's report: first the answer, then the numbers.
 func printReport(out io.Writer, r *console.RuleStatus) {
-	fmt.Fprintf(out, "%s: %s\n  %s\n  %s\n\n", r.Name, r.Answer, r.Sentence, r.Summary)
+	stopped := ""
+	if r.Receipt != nil {
+		stopped = ", and rolled back"
+	}
+	fmt.Fprintf(out, "%s: %s%s\n  %s\n  %s\n\n", r.Name, r.Answer, stopped, r.Sentence, r.Summary)
 	line := func(label, format string, args ...any) {
 		fmt.Fprintf(out, "  %-9s  %s\n", label, fmt.Sprintf(format, args...))
 	}

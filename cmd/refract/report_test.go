@@ -127,7 +127,7 @@ func (r *refract) reported(rule string) {
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	if page.Find("svg").Length() < 5 || page.Find("a").Length() > 0 || page.Find(".answer").Text() != "Not known yet" ||
+	if page.Find("svg").Length() < 5 || page.Find("a").Length() > 0 || page.Find(".answer").Text() != "Not known yet, and rolled back" ||
 		!strings.Contains(page.Find("#receipt").Text(), "Rolled back by guardrail") {
 		r.t.Errorf("the page is\n%s", b)
 	}
