@@ -40,9 +40,9 @@ func TestFrozenAssignment(t *testing.T) {
 		}
 		// An arm begins exactly at its fraction.
 		for _, up := range []bool{false, true} {
-			r := Rule{Name: v.rule, Version: v.version, Rollout: Rollout{v.share, v.treatment}}
+			r := Rule{Name: v.rule, Version: v.version, Rollout: Rollout{Share: v.share, Treatment: v.treatment}}
 			if up {
-				r.Rollout = Rollout{math.Nextafter(v.share, 2), math.Nextafter(v.treatment, 2)}
+				r.Rollout = Rollout{Share: math.Nextafter(v.share, 2), Treatment: math.Nextafter(v.treatment, 2)}
 			}
 			arm, in := r.Assign(v.unit)
 			if in != up || up && arm != Treatment {
@@ -97,9 +97,9 @@ func TestAssignmentIsUniform(t *testing.T) {
 // A ramp only adds: whoever takes part at a smaller share, or has treatment at
 // a smaller one, still does at a larger.
 func TestRampKeepsArms(t *testing.T) {
-	small := Rule{Name: "a", Version: "000000000000", Rollout: Rollout{0.1, 0.2}}
+	small := Rule{Name: "a", Version: "000000000000", Rollout: Rollout{Share: 0.1, Treatment: 0.2}}
 	large := small
-	large.Rollout = Rollout{0.6, 0.7}
+	large.Rollout = Rollout{Share: 0.6, Treatment: 0.7}
 	for i := range 10_000 {
 		unit := fmt.Sprint(i)
 		before, in := small.Assign(unit)
@@ -352,7 +352,7 @@ func BenchmarkDecide(b *testing.B) {
 }
 
 func BenchmarkAssign(b *testing.B) {
-	r := Rule{Name: "invite-teammate", Version: "0123456789ab", Rollout: Rollout{1, 0.5}}
+	r := Rule{Name: "invite-teammate", Version: "0123456789ab", Rollout: Rollout{Share: 1, Treatment: 0.5}}
 	b.ReportAllocs()
 	for b.Loop() {
 		r.Assign("01926f3a-7c00-7000-8000-0123456789ab")

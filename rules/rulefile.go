@@ -163,21 +163,6 @@ func (r *Rule) readGuardrail(v value) {
 		"the rate of false rollbacks is from 0.0001% to 50%"))
 }
 
-func (r *Rule) readRollout(v value) {
-	f, ok := v.fields("a mapping such as {share: 100%, treatment: 50%}", "share", "treatment")
-	if !ok {
-		return
-	}
-	set(&r.Rollout.Share)(share(f.get("share"), func(f float64) bool { return 0.001 <= f && f <= 0.999 || f == 1 },
-		"the share that takes part is more than 0% and at most 100%; to stop a rule write state: rolled_back"))
-	treatment := f.get("treatment")
-	set(&r.Rollout.Treatment)(share(treatment, func(f float64) bool { return 0 < f && f <= 1 },
-		"the treatment is from 0.1% to 99.9% of those that take part"))
-	if r.Rollout.Treatment == 1 {
-		treatment.refuse("leave some of the units in control, for example treatment: 90%", "treatment is 100%%: without a holdout nothing is measured")
-	}
-}
-
 // share returns a percentage or fraction for which ok is true.
 func share(v value, ok func(float64) bool, hint string) (float64, bool) {
 	f, read := parsed(v, "a percentage such as 10%", "10% and 0.1 are the same", parseFraction)

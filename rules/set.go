@@ -76,12 +76,6 @@ type Guardrail struct {
 	Alpha    float64 // rate of false rollbacks accepted; 0.05 if the file has none
 }
 
-// Rollout says who takes part.
-type Rollout struct {
-	Share     float64 // of the units, that take part at all: (0, 1]
-	Treatment float64 // of those, that get the response: (0, 1)
-}
-
 // State is what a rule's file says of it.
 type State string
 
