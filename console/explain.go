@@ -156,11 +156,19 @@ func (c *Console) explainRules(set *rules.Set, path string, s rules.Subject, now
 		if !er.Applies {
 			status, cause := RuleState(r, set, standings[r.Name], warming, now)
 			status, cause = switched(r.Name, c.Switches(), status, cause)
-			er.Why = whyNot(r, status, cause, path, s, now)
+			er.Why = whyNot(staged(c.Live(), r), status, cause, path, s, now)
 		}
 		list = append(list, er)
 	}
 	return list
+}
+
+// staged is the rule at the present step of its ramp.
+func staged(live *rules.Set, r *rules.Rule) *rules.Rule {
+	if now := live.Rule(r.Name); now != nil && now.Version == r.Version {
+		return now
+	}
+	return r
 }
 
 func whyNot(r *rules.Rule, status, cause, path string, s rules.Subject, now time.Time) string {

@@ -73,6 +73,7 @@ type RuleStatus struct {
 	Pace      *Pace          `json:"pace,omitempty"`
 	Receipt   *store.Stop    `json:"receipt,omitempty"`
 	Approvals ApprovalStatus `json:"approvals"`
+	Ramp      *Ramp          `json:"ramp,omitempty"` // nil: the rule has one step
 }
 
 // status makes the status of the set as it was loaded, whatever is stopped.
@@ -134,6 +135,7 @@ func ruleStatus(r *rules.Rule, set *rules.Set, s store.Standing, warming []strin
 		rs.Summary = "Rolled back by the serving guardrails, " + stop.Why + ". " + rs.Summary
 	}
 	rs.State, rs.Cause = RuleState(r, set, s, warming, now)
+	rs.Ramp = newRamp(r, &s, now)
 	return rs
 }
 

@@ -108,6 +108,9 @@ func (t *Tally) Clone() Tally {
 	return c
 }
 
+// Exposed is how many units were exposed, over arms and epochs.
+func (t *Tally) Exposed() int64 { return t.sum(func(c *Counts) int64 { return c.Exposed }) }
+
 // replace counts now instead of old, the same unit.
 func (t *Tally) replace(old, now *Enrolment) {
 	t.count(now, +1)

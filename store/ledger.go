@@ -11,6 +11,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2"
 
+	"github.com/seed14307185/refract/outcomes"
 	"github.com/seed14307185/refract/rules"
 )
 
@@ -21,7 +22,7 @@ import (
 type Entry struct {
 	Seq      uint64    `json:"seq"` // from 1, without gaps
 	At       time.Time `json:"at"`
-	Kind     string    `json:"kind"` // load, rollback, resume, off, on, upload, drop
+	Kind     string    `json:"kind"` // load, rollback, resume, ramp, epoch, expire, off, on, upload, drop
 	Revision string    `json:"revision,omitempty"`
 	Rule     string    `json:"rule,omitempty"`
 	Version  string    `json:"version,omitempty"`
@@ -39,6 +40,12 @@ type Entry struct {
 	// Cohort and its Members are of an upload, or were when it was dropped.
 	Cohort  string `json:"cohort,omitempty"`
 	Members int    `json:"members,omitempty"`
+	// Stage and From are the step of a ramp, or the epoch, that begins and the one
+	// that ends; Tally and Verdict the numbers that decided.
+	Stage   *Stage            `json:"stage,omitempty"`
+	From    *Stage            `json:"from,omitempty"`
+	Tally   *outcomes.Tally   `json:"tally,omitempty"`
+	Verdict *outcomes.Verdict `json:"verdict,omitempty"`
 	// Before is the Hash of the line before; empty in the first.
 	Before string `json:"before,omitempty"`
 }

@@ -21,6 +21,9 @@ type Run struct {
 	Version string    `json:"version"`
 	Started time.Time `json:"started"`
 	Stop    *Stop     `json:"stop,omitempty"` // nil: running
+	// Stage is the step of the ramp. What was stopped keeps the one that it had.
+	Stage   Stage `json:"stage,omitzero"`
+	Expired bool  `json:"expired,omitempty"` // it is on record that its time was over
 }
 
 // Cause says who stopped a rule.
@@ -148,7 +151,7 @@ func (w *writer) trackedRun(r *rules.Rule, now time.Time) (*tracked, error) {
 
 func (w *writer) newRun(r *rules.Rule, now time.Time) Run {
 	w.nextRun++
-	return Run{ID: w.nextRun - 1, Rule: r.Name, Version: r.Version, Started: now}
+	return Run{ID: w.nextRun - 1, Rule: r.Name, Version: r.Version, Started: now, Stage: placed(r, Stage{}, 0, now)}
 }
 
 // putRun writes a run and its tally, so that the run's id is never given twice.
@@ -180,6 +183,10 @@ func (w *writer) judge(t *tracked) error {
 		}
 	}
 	standing := t.standing()
+	if err := w.widen(t, &standing); err != nil {
+		return err
+	}
+	standing.Run = t.run
 	w.s.mu.Lock()
 	w.s.standings[t.rule.Name] = standing
 	w.s.mu.Unlock()
@@ -225,8 +232,8 @@ func (s *Store) Rollback(ctx context.Context, rule string, cause Cause, who, why
 	})
 }
 
-// Resume begins a new run of a rule that is rolled back: new counts, and the
-// same arm for everyone. It returns when that is on disk.
+// Resume begins a new run of a rule that is rolled back: new counts, a ramp from
+// its first step, and the same arm for everyone. It returns when that is on disk.
 func (s *Store) Resume(ctx context.Context, rule, who, why string) error {
 	return s.do(context.WithoutCancel(ctx), func(w *writer) error {
 		t, err := w.find(rule)

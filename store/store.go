@@ -27,6 +27,8 @@ type Options struct {
 	// Stopped is called after a stop is on disk, once for each, by the syncer:
 	// it must not block and must not call the store.
 	Stopped func(Stop)
+	// Staged is called, like Stopped, after a rule went to another step of its ramp.
+	Staged func()
 	// Health is called when Err may have changed, on a goroutine of its own. Nil:
 	// nobody is told.
 	Health func()

@@ -31,6 +31,7 @@ type group struct {
 	errs     []error
 	changed  []segments.Unit // whose decision record changed
 	stops    []Stop
+	staged   bool               // a rule is at another step of its ramp
 	retained bool               // retain has run
 	events   int                // how many were appended
 	logged   []*events.Event    // they, while leaves are cold
@@ -106,6 +107,7 @@ func (s *Store) write() {
 			for more := true; more && s.Err() == nil; more = s.w.closing {
 				s.commit(&op{do: (*writer).closeWindows})
 			}
+			s.commit(&op{do: (*writer).watchRules})
 			if now := time.Now(); s.w.forgetting || now.Sub(retained) >= retainEvery {
 				retained = now
 				s.commit(&op{do: (*writer).retain})
@@ -183,6 +185,9 @@ func (s *Store) acknowledge(g *group, err error) {
 				s.opts.Stopped(stop)
 			}
 		}
+	}
+	if err == nil && g.staged && s.opts.Staged != nil {
+		s.opts.Staged()
 	}
 	for i, o := range g.ops {
 		if o.done != nil {

@@ -110,7 +110,7 @@ func newEdge(ctx context.Context, dir string, now func() time.Time, log *slog.Lo
 	e.closing, e.close = context.WithCancel(context.Background())
 	e.live.Store(set.Without(func(*rules.Rule) bool { return true })) // until the store has said what is stopped
 	opened, err := e.openStore(ctx, store.Options{
-		Dir: filepath.Join(data, "store"), Log: log, Now: now, Stopped: e.stopped, Health: e.publish, Retain: set.Edge.Retain,
+		Dir: filepath.Join(data, "store"), Log: log, Now: now, Stopped: e.stopped, Staged: e.publish, Health: e.publish, Retain: set.Edge.Retain,
 	}, successor)
 	if err != nil {
 		return nil, err
@@ -259,7 +259,8 @@ func traitFields(e *rules.Edge) (names []string) {
 }
 
 // publish makes live what is loaded and approved, and neither stopped, switched
-// off, expired nor warming, and nothing while the store takes no writes. Every change of any
+// off, expired nor warming, each rule at the step of its ramp, and nothing while
+// the store takes no writes. Every change of any
 // of these calls it afterwards.
 func (e *edge) publish() {
 	e.publishing.Lock()
@@ -274,6 +275,12 @@ func (e *edge) publish() {
 		s, known := standings[r.Name]
 		return down || e.switches.off(r.Name) || !known || s.Run.Version != r.Version || s.Run.Stop != nil ||
 			expired(r, now) || !r.Approved(now) || slices.Contains(warming, r.Segment.Name)
+	})
+	live = live.Staged(func(r *rules.Rule) (share, treatment float64) {
+		if s := standings[r.Name]; s.Run.Version == r.Version && s.Run.Stage.Step > 0 {
+			return s.Run.Stage.Share, s.Run.Stage.Treatment
+		}
+		return r.Rollout.Share, r.Rollout.Treatment
 	})
 	var next int64
 	for _, r := range live.Live() {

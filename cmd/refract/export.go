@@ -25,7 +25,7 @@ func newExportCommand(now func() time.Time) *cobra.Command {
 		Short: "Write the units that were exposed, and what they did, for a warehouse",
 		Args:  usage(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			from, err := parseSince(since, now())
+			from, err := parseTime("--since", since, now())
 			if err != nil {
 				return err
 			}

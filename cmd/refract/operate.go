@@ -132,7 +132,15 @@ func printStatus(out io.Writer, st *console.Status) error {
 		fmt.Fprintf(w, "%s\t%s\t%d/%d\t%d/%d\t%d/%d\t%s\t%.3f\n", r.Name, state, r.Treatment.Exposed, r.Control.Exposed,
 			r.Treatment.Converted, r.Control.Converted, r.Treatment.Harmed, r.Control.Harmed, r.Verdict.Guardrail, r.Verdict.LogE)
 	}
-	return errors.Join(w.Flush(), printUnapproved(out, st.Rules))
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	for _, r := range st.Rules {
+		if r.Ramp != nil {
+			fmt.Fprintf(out, "ramp of %s: %s\n", r.Name, r.Ramp)
+		}
+	}
+	return printUnapproved(out, st.Rules)
 }
 
 func newHealthCommand() *cobra.Command {

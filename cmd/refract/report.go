@@ -157,6 +157,9 @@ func printReport(out io.Writer, r *console.RuleStatus) {
 		line("metric", "changed by %s, anytime p %.3g; among the changes of all rules it may be there by chance (e-BH, 5 %%)", changeText(v.Lift), v.Lift.P)
 	}
 	line("split", "%s: ln BF %.9f, anytime p %.3g", v.SRM.State, v.SRM.LogBF, v.SRM.P)
+	if r.Ramp != nil {
+		line("ramp", "%s", r.Ramp)
+	}
 	for i, s := range r.Pace.Lines(v) {
 		line([]string{"how long", ""}[min(i, 1)], "%s", s)
 	}

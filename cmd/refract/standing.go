@@ -14,6 +14,7 @@ import (
 // standing are the metrics whose values somebody else keeps.
 type standing struct {
 	info, state, guardrail, limit, srm, exposed, flips *prometheus.Desc
+	share                                              *prometheus.Desc
 	blind                                              *prometheus.Desc
 	faults, evidence, unseen                           *prometheus.Desc // of the serving guardrails
 	storeUp, events, exposures, dropped                *prometheus.Desc
@@ -38,6 +39,7 @@ func (m *meter) newStanding() standing {
 		limit:     desc("gauge", "guardrail_limit", "Where the guardrail stops the rule: ln(1/alpha), 2.996 for 5 %.", "rule"),
 		srm:       desc("gauge", "srm_pvalue", "Anytime p-value of the sample ratio.", "rule"),
 		exposed:   desc("gauge", "exposed_units", "Units exposed in the rule's present run.", "rule", "arm"),
+		share:     desc("gauge", "rollout_share", "Share of the units that takes part at the present step of the rule's ramp, from 0 to 1.", "rule"),
 		flips: desc("counter", "assignment_flips_total",
 			"Units of the present run that saw the other arm later: by a change of the rollout, or as one visitor with two ids.", "rule", "cause"),
 
@@ -86,7 +88,7 @@ type standingCollector struct {
 // Describe implements prometheus.Collector.
 func (c standingCollector) Describe(ch chan<- *prometheus.Desc) {
 	s := &c.m.standing
-	for _, d := range []*prometheus.Desc{s.info, s.state, s.guardrail, s.blind, s.limit, s.srm, s.exposed, s.flips,
+	for _, d := range []*prometheus.Desc{s.info, s.state, s.guardrail, s.blind, s.limit, s.srm, s.exposed, s.flips, s.share,
 		s.faults, s.evidence, s.unseen,
 		s.storeUp, s.events, s.exposures, s.dropped, s.pages, s.pageBytes, s.pageAnswers, s.servers, s.connections, s.certificates,
 		s.off, s.accessLost, s.logLost,
@@ -212,6 +214,7 @@ func (c standingCollector) collectRules(out sink, set *rules.Set) {
 		out.gauge(s.guardrail, st.Verdict.LogE, r.Name)
 		out.gauge(s.blind, truth(st.Verdict.Blind), r.Name)
 		out.gauge(s.srm, st.Verdict.SRM.P, r.Name)
+		out.gauge(s.share, st.Run.Stage.Share, r.Name)
 		var t, k outcomes.Counts
 		for _, ep := range st.Tally.Epochs {
 			t.Exposed += ep.TreatmentArm.Exposed
