@@ -188,6 +188,38 @@ func TestSentence(t *testing.T) {
 	}
 }
 
+// Of a rule that changes nothing, whatever is found is wrong.
+func TestSentenceOfNothing(t *testing.T) {
+	r := testRule()
+	r.Metric.Within, r.Guardrail.Within = 7*24*time.Hour, 36*time.Hour
+	r.Response.Operation = rules.None
+	none := Lift{Collecting: true, Alpha: .05, P: 1}
+	found := Lift{Change: .25, Low: .1147, High: .4017, Alpha: .05}
+	unsure := Lift{Change: .3, Low: -.0069, High: .7018, Alpha: .05}
+	const is = "This is an A/A test: both arms get the app's own page, so nothing is to be found. "
+	for _, c := range []struct {
+		name string
+		v    Verdict
+		want string
+	}{
+		{"nothing yet", Verdict{Guardrail: Undecided, Harm: none, Lift: none},
+			"Nothing is known yet: collecting until both arms have 20 times Invited within 7 days, of those whose time is over."},
+		{"nothing", Verdict{Guardrail: Cleared, Harm: unsure, Lift: unsure},
+			"And nothing was found: Invited within 7 days changed by +30.0 % (95 % interval at any look: -0.7 % to +70.2 %), which includes no change."},
+		{"a change", Verdict{Guardrail: Undecided, Harm: unsure, Lift: found},
+			"Something is wrong with the measurement: Invited within 7 days changed by +25.0 % (95 % interval at any look: +11.5 % to +40.2 %)."},
+		{"a breach", Verdict{Guardrail: Breached, MaxLogE: 2.995794576, Harm: found, Lift: none},
+			"Something is wrong with the measurement: the guardrail was breached (E = 20, from 20 on), which chance alone does in at most 5 % of such tests; " +
+				"Abandoned within 36 hours changed by +25.0 % (95 % interval at any look: +11.5 % to +40.2 %)."},
+		{"the arms", Verdict{Guardrail: Undecided, Harm: none, Lift: none, SRM: SRM{State: SRMInvalid, P: .0001}},
+			"Something is wrong with the measurement: the sizes of the arms do not fit the probability of treatment (sample ratio, anytime p = 0.0001)."},
+	} {
+		if got := c.v.Sentence(r); got != is+c.want {
+			t.Errorf("%s:\n got %s\nwant %s", c.name, got, is+c.want)
+		}
+	}
+}
+
 func BenchmarkJudge(b *testing.B) {
 	c := Counts{Exposed: 1000, Converted: 200, Harmed: 80, Settled: 900, Closed: 850, ClosedHarmed: 70, Matured: 850, MaturedConverted: 180}
 	r := testRule()

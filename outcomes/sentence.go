@@ -13,6 +13,9 @@ import (
 // whether it helped, and what is not known yet. A change is never given
 // without its always-valid interval.
 func (v Verdict) Sentence(r *rules.Rule) string {
+	if r.Response.Operation == rules.None {
+		return v.ofNothing(r)
+	}
 	var s []string
 	if v.Guardrail == Breached {
 		s = append(s, v.breach(r))

@@ -244,7 +244,7 @@ func (p *Proxy) report(x *Exchange) {
 			if x.Sightings[i].State != rewrite.Swappable {
 				continue
 			}
-			x.Treated = x.Treated || d.Arm == rules.Treatment
+			x.Treated = x.Treated || d.Treats()
 			if !x.again && !x.body.complete || x.OriginError != nil {
 				continue // who knows what the visitor saw of it
 			}

@@ -34,6 +34,9 @@ type Placement struct {
 	Since int64
 }
 
+// Treats says whether the unit gets something that the app did not make.
+func (p *Placement) Treats() bool { return p.Arm == Treatment && p.Rule.Response.Operation != None }
+
 // Decision is what happens on one page for one visitor: at most one placement
 // a surface.
 type Decision []Placement

@@ -15,12 +15,21 @@ var operations = words("inner outer before after prepend append text attr remove
 // Operations are the operations that a response may be.
 func Operations() []string { return slices.Clone(operations) }
 
+// None is the operation of a response that changes nothing, in either arm: an
+// A/A test, of the measurement itself. A surface can't forbid it.
+const None rewrite.Operation = "none"
+
 func (s *Surface) allows(op rewrite.Operation) bool {
 	return len(s.Allow) == 0 || slices.Contains(s.Allow, op)
 }
 
 func (r *Rule) readResponse(v value, known *parts) {
-	f, ok := v.fields("a mapping such as {inner: FILE}", append(Operations(), "slot")...)
+	if v.present() && v.node.Value == string(None) && !v.isMapping() && !v.isList() {
+		r.Response = Response{Operation: None}
+		r.Response.Hash = r.Response.hash()
+		return
+	}
+	f, ok := v.fields("a mapping such as {inner: FILE}, or none", append(Operations(), "slot")...)
 	if !ok {
 		return
 	}
@@ -72,7 +81,11 @@ func (r *Rule) readResponse(v value, known *parts) {
 // Change is what package rewrite is to do for a unit in an arm. But for Replace
 // it is the same in both: the content takes part in the decision whether a
 // region can be changed, which must not depend on the arm.
+// One that changes nothing is looked for alone, in both.
 func (r *Rule) Change(arm Arm) rewrite.Surface {
+	if r.Response.Operation == None {
+		return rewrite.Surface{Name: r.Surface.Name, Select: r.Surface.Select}
+	}
 	return rewrite.Surface{
 		Name: r.Surface.Name, Select: r.Surface.Select, Replace: arm == Treatment,
 		Operation: r.Response.Operation, HTML: r.Response.HTML, Attributes: r.Response.Attributes, Slot: r.Response.Slot,

@@ -25,6 +25,8 @@ func (r *Rule) Sentence() string {
 // inWords says what the response does.
 func (r *Response) inWords() string {
 	switch r.Operation {
+	case None:
+		return "show nothing new (A/A)"
 	case rewrite.Outer:
 		return "put " + r.File + " in its place"
 	case rewrite.Before, rewrite.After:

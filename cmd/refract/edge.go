@@ -372,7 +372,7 @@ func (e *edge) served(x *proxy.Exchange) {
 	if x.Treated {
 		now := e.now().UnixMilli()
 		for _, d := range x.Decision {
-			if d.Arm != rules.Treatment {
+			if !d.Treats() {
 				continue
 			}
 			at, ok := e.treated.Load(d.Rule.Name)
