@@ -156,7 +156,7 @@ func (c *Console) explainRules(set *rules.Set, path string, s rules.Subject, now
 		if !er.Applies {
 			status, cause := RuleState(r, set, standings[r.Name], warming, now)
 			status, cause = switched(r.Name, c.Switches(), status, cause)
-			er.Why = whyNot(staged(c.Live(), r), status, cause, path, s, now)
+			er.Why = whyNot(set, staged(c.Live(), r), status, cause, path, s, now)
 		}
 		list = append(list, er)
 	}
@@ -171,13 +171,13 @@ func staged(live *rules.Set, r *rules.Rule) *rules.Rule {
 	return r
 }
 
-func whyNot(r *rules.Rule, status, cause, path string, s rules.Subject, now time.Time) string {
-	record, id := s.VisitorRecord, s.Visitor
+func whyNot(set *rules.Set, r *rules.Rule, status, cause, path string, s rules.Subject, now time.Time) string {
+	record, unit := s.VisitorRecord, segments.Unit{Who: segments.Visitor, ID: s.Visitor}
 	if r.Segment.Who == segments.Account {
 		record = s.AccountRecord
 	}
 	if r.Unit == segments.Account {
-		id = s.Account
+		unit = segments.Unit{Who: segments.Account, ID: s.Account}
 	}
 	switch {
 	case status == "unapproved":
@@ -188,10 +188,12 @@ func whyNot(r *rules.Rule, status, cause, path string, s rules.Subject, now time
 		return "its surface is not on this path"
 	case !record.Holds(r.Segment.Key(), now.UnixMilli()):
 		return "the segment does not hold"
-	case id == "":
+	case unit.ID == "":
 		return "the visitor has no account, by which this rule assigns"
+	case set.HeldOut(unit):
+		return fmt.Sprintf("%s %q is in the site's holdout, which no rule takes in", unit.Who, unit.ID)
 	}
-	if _, in := r.Assign(id); !in {
+	if _, in := r.Assign(unit.ID); !in {
 		return "not in the rollout's share"
 	}
 	return "a rule with a higher priority applies to this surface"

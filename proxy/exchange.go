@@ -21,6 +21,9 @@ type Exchange struct {
 	// in the same order. Empty where no rule applies.
 	Decision  rules.Decision
 	Sightings []rewrite.Sighting
+	// HeldOut says that the visitor or their account is in the site's holdout, on a
+	// page that a rule could touch.
+	HeldOut bool
 	// Passthrough says why a page that a rule could touch went through
 	// untouched: one of the Reason constants, or empty.
 	Passthrough Reason

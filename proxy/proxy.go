@@ -146,7 +146,10 @@ func (p *Proxy) decide(x *Exchange) {
 	case x.who.visitor == "" && x.who.account == "":
 		x.skip(ReasonUnknown)
 	default:
-		x.Decision = x.set.Decide(x.path, p.subject(x), x.Start)
+		who := p.subject(x)
+		x.Decision = x.set.Decide(x.path, who, x.Start)
+		x.HeldOut = x.set.HeldOut(segments.Unit{Who: segments.Visitor, ID: who.Visitor}) ||
+			x.set.HeldOut(segments.Unit{Who: segments.Account, ID: who.Account})
 	}
 }
 

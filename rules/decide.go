@@ -98,7 +98,7 @@ next:
 		if r.Unit == segments.Account {
 			unit = segments.Unit{Who: segments.Account, ID: who.Account}
 		}
-		if unit.ID == "" {
+		if unit.ID == "" || s.HeldOut(unit) {
 			continue
 		}
 		arm, in := r.Assign(unit.ID)

@@ -18,6 +18,7 @@ type Edge struct {
 	Data           string            // DefaultData, relative to the working directory
 	Off            bool              // every page as the app made it: no rule is live
 	Approvals      Policy            // the least that any surface asks for
+	Holdout        float64           // share of all units that no rule ever takes in: [0, 1)
 	Attribute      string            // what marks regions; DefaultAttribute
 	Sources        map[string]Source // by the vendor's name
 	Identity       Identity

@@ -92,7 +92,7 @@ func TestEdgeInFull(t *testing.T) {
 		return p
 	}
 	want := Edge{
-		Listen: ":80", Admin: "unix:/run/refract/admin.sock", Data: "./data", Attribute: "data-surface",
+		Listen: ":80", Admin: "unix:/run/refract/admin.sock", Data: "./data", Holdout: 0.05, Attribute: "data-surface",
 		Identity: Identity{Visitor: []IdentitySource{{Kind: "first-party"}}}, Late: DefaultLate, Retain: Retention{DefaultAge, DefaultBytes},
 		ProxyProtocol: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("fd00::/8")},
 		TLS: &TLS{

@@ -19,7 +19,7 @@ const (
 	DefaultPageCache = 64 << 20
 )
 
-var edgeKeys = []string{"listen", "origin", "admin", "token", "trusted_proxies", "proxy_protocol", "tls", "limits", "data", "off", "watch",
+var edgeKeys = []string{"listen", "origin", "admin", "token", "trusted_proxies", "proxy_protocol", "tls", "limits", "data", "off", "holdout", "watch",
 	"attribute", "sources", "identity", "events", "exposures", "cohorts", "late", "retain", "access_log", "tracing", "server_timing", "shutdown", "page_cache", "serving", "approvals"}
 
 var attributeSyntax = syntax(`^data-[a-z0-9]+(-[a-z0-9]+)*$`)
@@ -41,6 +41,7 @@ func readEdge(v value) Edge {
 	set(&e.Data)(f.get("data").text())
 	set(&e.Off)(f.get("off").boolean())
 	set(&e.Approvals)(readPolicy(f.get("approvals"), Policy{}))
+	set(&e.Holdout)(readHoldout(f.get("holdout")))
 	set(&e.Token)(secret(f.get("token")))
 	set(&e.Late)(window(f.get("late")))
 	e.readAddresses(f)

@@ -30,6 +30,7 @@ type meter struct {
 	inFlight     prometheus.Gauge
 	duration     prometheus.Histogram
 	originErrors prometheus.Counter
+	heldOut      prometheus.Counter
 
 	responses   *prometheus.CounterVec
 	rewriting   prometheus.Histogram
@@ -121,6 +122,7 @@ func newMeter() *meter {
 	m.rewriting = m.histogram("rewrite_duration_seconds", "Time that a page's rewriting took, its decoding included, the waiting for the origin not.",
 		.00001, .000025, .00005, .0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1)
 	m.passthrough = m.counters("passthrough_total", "Pages that a rule could touch and that went through untouched.", "reason")
+	m.heldOut = m.counter("holdout_pages_total", "Pages that a rule could touch, of visitors in the site's holdout or with an account in it.")
 	m.missing = m.counters("surface_missing_total", "Pages on which a decided surface was not found.", "surface")
 	m.duplicate = m.counters("surface_duplicate_total", "Pages on which a decided surface was found more than once; the first is changed.", "surface")
 	m.untouched = m.counters("surface_untouched_total", "Pages on which a decided surface was found and left alone.", "surface", "reason")
@@ -173,6 +175,9 @@ func (m *meter) exchange(x *proxy.Exchange) {
 		if n := m.passed[x.Passthrough]; n != nil {
 			n.Add(1)
 		}
+	}
+	if x.HeldOut {
+		m.heldOut.Inc()
 	}
 	if x.OriginError != nil && !x.ClientGone {
 		m.originErrors.Inc()

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/seed14307185/refract/rules"
+	"github.com/seed14307185/refract/segments"
 )
 
 // A rule begins with the visitors of its first step. Once its guardrail is
@@ -56,7 +57,8 @@ func TestRamp(t *testing.T) {
 		}
 		return rules.Control
 	}
-	for arm, list := range in {
+	for _, arm := range []rules.Arm{rules.Control, rules.Treatment} { // harm in control first, or it would be a breach
+		list := in[arm]
 		for i, v := range list {
 			r.do(http.MethodPost, "/reports/1/export", v, nil)
 			if i == 0 {
@@ -71,6 +73,8 @@ func TestRamp(t *testing.T) {
 			if i < 3 && r.get("/projects/7", v) != projectPage {
 				t.Errorf("%s sees another page than the app's in an A/A test", v)
 			}
+		}
+		for i, v := range list { // not in the millisecond of the page
 			if arm == rules.Control || i < 20 {
 				r.do(http.MethodPost, "/setup/abandon", v, nil)
 			}
@@ -120,4 +124,30 @@ func TestRamp(t *testing.T) {
 	if out := r.mustCommand("ledger"); !strings.Contains(out, "ramp "+name) || !strings.Contains(out, "20 % to 100 % take part") {
 		t.Errorf("the ledger says\n%s", out)
 	}
+
+	// A holdout takes its visitors out, and leaves the others where they are.
+	editFile(t, filepath.Join(site, "refract.yaml"), func(s string) string { return "holdout: 50%\n" + s })
+	r.mustCommand("reload")
+	if set, err = rules.Load(site); err != nil {
+		t.Fatal(err)
+	}
+	out := 0
+	for _, v := range in[rules.Treatment][:8] {
+		want := rules.Treatment
+		if set.HeldOut(segments.Unit{Who: segments.Visitor, ID: v}) {
+			want = rules.Control
+			out++
+			if x := r.mustCommand("explain", v, "--url", "/reports"); !strings.Contains(x, fmt.Sprintf("visitor %q is in the site's holdout", v)) {
+				t.Errorf("explain says\n%s", x)
+			}
+		}
+		if got := sees(v); got != want {
+			t.Errorf("with a holdout %s sees %s, want %s", v, got, want)
+		}
+	}
+	if out == 0 || out == 8 {
+		t.Errorf("%d of 8 are held out", out)
+	}
+	r.metric(fmt.Sprintf("refract_holdout_pages_total %d", out))
+	r.metric(`refract_rollout_share{rule="schedule-report"} 1`)
 }
