@@ -141,6 +141,7 @@ func (c *Console) Handler() http.Handler {
 	mux.HandleFunc("GET /api/explain", c.explain)
 	mux.HandleFunc("GET /api/seen", c.seen)
 	mux.HandleFunc("GET /api/control", func(w http.ResponseWriter, _ *http.Request) { reply(w, c.Proofs()) })
+	mux.HandleFunc("GET /api/events", c.authorise(c.retained))
 	mux.HandleFunc("GET /api/cohorts", c.cohorts)
 	mux.HandleFunc("PUT /api/cohorts/{word}/{id}", c.authorise(c.upload)) // of any length
 	mux.HandleFunc("DELETE /api/cohorts/{word}/{id}", c.write(c.drop))

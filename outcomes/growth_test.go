@@ -58,3 +58,31 @@ func TestGuardrailUnitsOfNothing(t *testing.T) {
 		}
 	}
 }
+
+// After as many units as UnitsToClear says, the guardrail of a rule without any
+// effect is cleared in about as many simulations as asked for.
+func TestUnitsToClear(t *testing.T) {
+	const runs, base, tolerate = 200, .3, .5
+	n := LiftTest{}.UnitsToClear(base, tolerate, .5, DefaultPower)
+	random := rand.New(rand.NewPCG(7, 8))
+	cleared := 0
+	for range runs {
+		s := Sample{Share: .5}
+		for range int(n) {
+			arm := &s.Control
+			if random.Float64() < .5 {
+				arm = &s.Treatment
+			}
+			arm.N++
+			if random.Float64() < base {
+				arm.X++
+			}
+		}
+		if (GuardrailTest{Tolerate: tolerate}).State(0, LiftTest{}.Estimate([]Sample{s})) == Cleared {
+			cleared++
+		}
+	}
+	if t.Logf("%g units: %d of %d cleared", n, cleared, runs); cleared < runs*72/100 || cleared > runs*88/100 {
+		t.Errorf("%g units clear %d of %d", n, cleared, runs)
+	}
+}

@@ -17,11 +17,21 @@ const DefaultPower = 0.8
 // look before may have found it too, which makes the number an upper bound.
 // Like Estimate, it waits for 20 successes in each arm.
 func (l LiftTest) Units(base, change, share, power float64) float64 {
-	treated := base * (1 + change)
-	if !rate(base) || !rate(treated) || !rate(share) || change == 0 {
+	return l.units(base, base*(1+change), math.Abs(math.Log1p(change)), share, power)
+}
+
+// UnitsToClear is Units for an interval that is to end below a change of
+// tolerate, where the rates are in truth the same in both arms.
+func (l LiftTest) UnitsToClear(base, tolerate, share, power float64) float64 {
+	return l.units(base, base, math.Log1p(tolerate), share, power)
+}
+
+// units is after how many units an effect, on the scale of the interval, is
+// outside of it.
+func (l LiftTest) units(base, treated, effect, share, power float64) float64 {
+	if !rate(base) || !rate(treated) || !rate(share) || !(effect > 0) {
 		return math.Inf(1)
 	}
-	effect := math.Abs(math.Log1p(change))
 	unit := (1-treated)/(treated*share) + (1-base)/(base*(1-share)) // variance × n
 	enough := func(n float64) bool {
 		return effect >= (l.width(n)+normalQuantile(power))*math.Sqrt(unit/n)

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/go-json-experiment/json/jsontext"
 )
@@ -34,6 +35,7 @@ type intake struct {
 	plan    *plan
 	heap    *heap
 	persons persons
+	told    []atomic.Bool // whether there is an event of each name of the plan
 
 	mu       sync.Mutex // guards what follows
 	accounts map[uint64]string
@@ -107,6 +109,9 @@ func (d *decoder) block(b block) error {
 	return nil
 }
 
+// seen says whether an event of a name was read.
+func (in *intake) seen(name string) bool { return in.told[in.plan.names[name]].Load() }
+
 // add adds what a block was.
 func (in *intake) add(events, bad int64, faults []BadLine, forms map[string]int64, from, to int64) {
 	in.mu.Lock()
@@ -168,6 +173,9 @@ func (d *decoder) emit(s *statement) error {
 	switch s.kind {
 	case track:
 		if it.name = p.names[string(s.name)]; it.name != 0 {
+			if told := &d.in.told[it.name]; !told.Load() {
+				told.Store(true)
+			}
 			it.payload, err = d.pick.from(d.f, "properties", s.payload, p.heard[it.name].asked)
 		}
 	case identify, group:

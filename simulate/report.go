@@ -97,6 +97,7 @@ type Rule struct {
 // window ended before the history did.
 type Base struct {
 	Event  string  `json:"event"`
+	Seen   bool    `json:"seen"` // whether the history has an event of that name
 	Within string  `json:"within"`
 	Hits   int64   `json:"hits"`
 	Of     int64   `json:"of"`
@@ -141,7 +142,7 @@ func newReport(set *rules.Set, in *intake, names []string, t *tallies) *Report {
 		}
 	}
 	for i, rule := range set.Rules {
-		r.Rules = append(r.Rules, newRule(rule, &t.rules[i], in.from, in.until))
+		r.Rules = append(r.Rules, newRule(rule, &t.rules[i], in))
 	}
 	return r
 }
@@ -185,14 +186,14 @@ func newOverlap(set *rules.Set, who segments.Who, t *tallies) Overlap {
 	return o
 }
 
-func newRule(r *rules.Rule, t *ruleTally, from, until int64) Rule {
+func newRule(r *rules.Rule, t *ruleTally, in *intake) Rule {
 	out := Rule{
 		Name: r.Name, State: r.State, Segment: r.Segment.Name, Sentence: r.Sentence(), Unit: r.Unit,
-		Metric: newBase(r.Metric.Event, r.Metric.Within, t.converted, t.matured),
-		Harm:   newBase(r.Guardrail.Event, r.Guardrail.Within, t.harmed, t.closed),
+		Metric: newBase(r.Metric.Event, in.seen(r.Metric.Event), r.Metric.Within, t.converted, t.matured),
+		Harm:   newBase(r.Guardrail.Event, in.seen(r.Guardrail.Event), r.Guardrail.Within, t.harmed, t.closed),
 		Share:  r.Rollout.Share, Treated: r.Rollout.Treatment, Expect: r.Metric.Expect, ReachDay: t.reached,
 	}
-	c := newCurve(t.reached, from, until)
+	c := newCurve(t.reached, in.from, in.until)
 	out.Reached, out.PerDay = int64(c.reached[len(c.reached)-1]), c.rate
 	for _, change := range changes {
 		if r.Metric.Expect == "decrease" {
@@ -212,8 +213,8 @@ func newRule(r *rules.Rule, t *ruleTally, from, until int64) Rule {
 	return out
 }
 
-func newBase(event string, within time.Duration, hits, of int64) Base {
-	return Base{event, rules.FormatDuration(within), hits, of, ratio(hits, of)}
+func newBase(event string, seen bool, within time.Duration, hits, of int64) Base {
+	return Base{event, seen, rules.FormatDuration(within), hits, of, ratio(hits, of)}
 }
 
 func ratio(a, b int64) float64 {

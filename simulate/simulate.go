@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/seed14307185/refract/rules"
@@ -62,7 +63,7 @@ func Run(ctx context.Context, set *rules.Set, o Options) (*Report, error) {
 	}
 	in := &intake{
 		plan: p, heap: &heap{limit: o.Memory, dir: o.TempDir}, persons: persons{parent: map[uint64]uint64{}},
-		accounts: map[uint64]string{}, forms: map[string]int64{},
+		accounts: map[uint64]string{}, forms: map[string]int64{}, told: make([]atomic.Bool, len(p.heard)),
 	}
 	defer in.heap.close()
 	names, err := in.read(ctx, o)

@@ -105,6 +105,17 @@ func TestRamp(t *testing.T) {
 		t.Errorf("the report says\n%s", out)
 	}
 
+	// What its tests would take, from the log of the running proxy.
+	out, warned, code := r.command("check", site, "--forecast", "--change", "50%")
+	if code != exitOK || !strings.Contains(warned, `rules/schedule-report.yaml: the metric's event "Teammate Invited" was never seen: nothing would be measured`) {
+		t.Errorf("check: %d, %s", code, warned)
+	}
+	for _, want := range []string{"forecast from ", name + " (live)\n", `the metric's event "Teammate Invited" was never seen`, "finds a harm × 1.5: "} {
+		if !strings.Contains(out, want) {
+			t.Errorf("the forecast does not say %q:\n%s", want, out)
+		}
+	}
+
 	r.at(2 * time.Hour)
 	eventually(t, "the second step", func() bool { return r.rule(name).Ramp.Step == 2 })
 	r.settle() // then it is published
@@ -131,12 +142,12 @@ func TestRamp(t *testing.T) {
 	if set, err = rules.Load(site); err != nil {
 		t.Fatal(err)
 	}
-	out := 0
+	held := 0
 	for _, v := range in[rules.Treatment][:8] {
 		want := rules.Treatment
 		if set.HeldOut(segments.Unit{Who: segments.Visitor, ID: v}) {
 			want = rules.Control
-			out++
+			held++
 			if x := r.mustCommand("explain", v, "--url", "/reports"); !strings.Contains(x, fmt.Sprintf("visitor %q is in the site's holdout", v)) {
 				t.Errorf("explain says\n%s", x)
 			}
@@ -145,9 +156,9 @@ func TestRamp(t *testing.T) {
 			t.Errorf("with a holdout %s sees %s, want %s", v, got, want)
 		}
 	}
-	if out == 0 || out == 8 {
-		t.Errorf("%d of 8 are held out", out)
+	if held == 0 || held == 8 {
+		t.Errorf("%d of 8 are held out", held)
 	}
-	r.metric(fmt.Sprintf("refract_holdout_pages_total %d", out))
+	r.metric(fmt.Sprintf("refract_holdout_pages_total %d", held))
 	r.metric(`refract_rollout_share{rule="schedule-report"} 1`)
 }

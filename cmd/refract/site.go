@@ -37,11 +37,14 @@ func newCheckCommand(now func() time.Time) *cobra.Command {
 	var asJSON bool
 	var c adminClient
 	var history simulateFlags
+	var ahead forecastFlags
 	cmd := &cobra.Command{
-		Use:   "check [DIR] [--origin URL] [--events FILE]...",
+		Use:   "check [DIR] [--origin URL] [--events FILE]... [--forecast]",
 		Short: "Validate a site directory and print each rule's sentence",
 		Long: "Validate a site directory and print each rule's sentence.\n\n" +
 			"With --origin, pages are fetched from there too, and which surfaces are on them is printed.\n" +
+			"With --forecast, how many units and days the test of each rule would take is told from the site's\n" +
+			"own traffic: the files of --events, or else the events that the running refract has kept.\n" +
 			"With --events, a history is replayed as refract simulate does, and what is too unsteady is told.\n\n" +
 			"If a refract of this directory is running, it is asked which events, traits and cohorts it\n" +
 			"has seen, and a segment that asks about others is warned of.",
@@ -64,7 +67,10 @@ func newCheckCommand(now func() time.Time) *cobra.Command {
 			}
 			c.site = siteArg(args)
 			warnUnseen(cmd, &c, set)
-			if asJSON {
+			switch {
+			case asJSON && ahead.on:
+				return ahead.run(cmd, &c, set, history, now(), asJSON)
+			case asJSON:
 				return printChecked(cmd, set, now())
 			}
 			for _, r := range set.Rules {
@@ -72,6 +78,11 @@ func newCheckCommand(now func() time.Time) *cobra.Command {
 				cmd.Printf("  %s\n", r.ApprovalsInWords(now()))
 			}
 			cmd.Printf("revision %s; segments: %d, surfaces: %d, rules: %d\n", set.Revision, len(set.Segments), len(set.Surfaces), len(set.Rules))
+			if ahead.on {
+				if err := ahead.run(cmd, &c, set, history, now(), false); err != nil {
+					return err
+				}
+			}
 			if len(history.events) > 0 {
 				if err := history.check(cmd, set, now()); err != nil {
 					return err
@@ -85,7 +96,8 @@ func newCheckCommand(now func() time.Time) *cobra.Command {
 	}
 	cmd.Flags().StringVar(&c.address, "admin", "", "address of the admin listener of the running refract, HOST:PORT or unix:PATH (default: that of the directory)")
 	history.add(cmd)
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print the revision and the rules as JSON, and nothing else")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print the revision and the rules, or with --forecast the forecast, as JSON, and nothing else")
+	ahead.add(cmd)
 	cmd.Flags().StringVar(&origin, "origin", "", "a page of the origin to look for surfaces on, as a URL")
 	return cmd
 }
@@ -96,6 +108,15 @@ func warnUnseen(cmd *cobra.Command, c *adminClient, set *rules.Set) {
 	var seen segments.Names
 	if err := c.call(cmd.Context(), http.MethodGet, "/api/seen", nil, &seen); err != nil {
 		return
+	}
+	for _, r := range set.Rules {
+		unseen := segments.Names{Events: []string{r.Guardrail.Event, r.Metric.Event}}.Without(seen).Events
+		if slices.Contains(unseen, r.Guardrail.Event) {
+			cmd.PrintErrf("warning: rules/%s.yaml: the guardrail's event %q was never seen: the rule would be blind, and nothing would stop it\n", r.Name, r.Guardrail.Event)
+		}
+		if slices.Contains(unseen, r.Metric.Event) {
+			cmd.PrintErrf("warning: rules/%s.yaml: the metric's event %q was never seen: nothing would be measured\n", r.Name, r.Metric.Event)
+		}
 	}
 	for _, s := range set.Segments {
 		n := s.Names().Without(seen)
