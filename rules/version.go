@@ -30,7 +30,13 @@ func (r *Rule) content() string {
 }
 
 // parts is all that a rollout says.
-func (r Rollout) parts() []string { return []string{exact(r.Share), exact(r.Treatment)} }
+func (r Rollout) parts() []string {
+	parts := []string{exact(r.Share), exact(r.Treatment)}
+	for _, s := range r.Ramp {
+		parts = append(parts, "step", exact(s.Share), exact(s.Treatment), s.For.String())
+	}
+	return parts
+}
 
 // meaning is what the rule means, as texts, whose response is shown. Of the
 // segment and the surface that is their content as far as it decides who is
