@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/netip"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -71,6 +72,13 @@ func (s *serving) exchange(x *proxy.Exchange, edge *rules.Edge, at time.Time) {
 	if len(x.Decision) == 0 && len(x.Lost) == 0 {
 		return
 	}
+	live := *s.rules.Load()
+	defer func() {
+		if v := recover(); v != nil {
+			s.log.Error("the serving guardrails failed", slog.Any("panic", v), slog.String("stack", string(debug.Stack())))
+			s.blind(live, x)
+		}
+	}()
 	served, ok := servedOf(x)
 	if !ok {
 		return
@@ -79,7 +87,6 @@ func (s *serving) exchange(x *proxy.Exchange, edge *rules.Edge, at time.Time) {
 	_, client := addresses(x.Request, edge.TrustedProxies)
 	served.Address = s.client(client)
 	served.Page = s.page(x.Request.URL.Path)
-	live := *s.rules.Load()
 	for i, d := range x.Decision {
 		s.count(live, d, without(edge.Serving.Off, withSurface(served, x, i)))
 	}
@@ -96,31 +103,40 @@ func (s *serving) count(live map[string]*watched, d rules.Placement, x outcomes.
 	}
 	x.Arm = d.Arm
 	x.Unit = maphash.String(s.seed, d.Unit.ID)
-	breach, why := s.judge(w, x)
-	if why != "" {
-		s.stop(w, why, breach)
+	if breach := w.judge(x); breach != nil {
+		s.stop(w, breach.String(), breach)
 	}
 }
 
-// judge counts a response, and says why the rule must be stopped, once. Where
-// the counting panics it must be: blind means off.
-func (s *serving) judge(w *watched, x outcomes.Served) (breach *outcomes.Breach, why string) {
+// judge counts a response, and returns the breach for which the rule must be
+// stopped, once.
+func (w *watched) judge(x outcomes.Served) *outcomes.Breach {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.stopped {
-		return nil, ""
+		return nil
 	}
-	defer func() {
-		if v := recover(); v != nil {
-			s.log.Error("the serving guardrails of a rule failed", slog.String("rule", w.rule.Name), slog.Any("panic", v), slog.String("stack", string(debug.Stack())))
-			why = "they failed and can't judge any more: see the log"
+	breach := w.guard.Count(x)
+	w.stopped = breach != nil
+	return breach
+}
+
+// blind stops the rules of an exchange that couldn't be judged: what nobody
+// watches is not served.
+func (s *serving) blind(live map[string]*watched, x *proxy.Exchange) {
+	for _, d := range slices.Concat(x.Decision, x.Lost) {
+		w := live[d.Rule.Name]
+		if w == nil || w.rule.Version != d.Rule.Version {
+			continue
 		}
-		w.stopped = why != ""
-	}()
-	if breach = w.guard.Count(x); breach != nil {
-		why = breach.String()
+		w.mu.Lock()
+		before := w.stopped
+		w.stopped = true
+		w.mu.Unlock()
+		if !before {
+			s.stop(w, "they failed and can't judge any more: see the log", nil)
+		}
 	}
-	return breach, why
 }
 
 // unseen says whether a rule has been live for a minute, and its surface was

@@ -291,7 +291,12 @@ func TestServingGuardrailsFail(t *testing.T) {
 	(*s.rules.Load())["r"].guard = nil
 	s.exchange(x, &rules.Edge{}, time.Now())
 	s.exchange(x, &rules.Edge{}, time.Now())
-	if len(stops) != 1 || !strings.HasPrefix(stops[0], "r: they failed") {
+	x.Request.URL = nil // it fails before it counts
+	other := &rules.Rule{Name: "other", Version: "1"}
+	s.watch([]*rules.Rule{rule, other}, time.Now())
+	x.Decision[0].Rule = other
+	s.exchange(x, &rules.Edge{}, time.Now())
+	if len(stops) != 2 || !strings.HasPrefix(stops[0], "r: they failed") || !strings.HasPrefix(stops[1], "other: they failed") {
 		t.Errorf("stops: %q", stops)
 	}
 }
