@@ -113,6 +113,7 @@ type Serving struct {
 	now     latencies              // of control in the present one
 	slow    time.Duration          // from where on a response is slow; 0: not known yet
 	seen    bool
+	crowded bool
 	totals  [faults][2]uint64 // of all responses: control, treatment
 }
 
@@ -185,6 +186,10 @@ func (g *Serving) Count(x Served) *Breach {
 // Seen says whether the surface was ever there to be changed.
 func (g *Serving) Seen() bool { return g.seen }
 
+// Crowded says whether in the last minute most responses were to so few addresses
+// that they didn't count: as where a load balancer's stands for all visitors.
+func (g *Serving) Crowded() bool { return g.crowded }
+
 // Total returns how many responses had a fault, those that don't count for the
 // evidence too.
 func (g *Serving) Total(f Fault, arm rules.Arm) uint64 {
@@ -241,6 +246,9 @@ func (g *Serving) turn(now time.Time) {
 			if n > 0 { // a night without visitors is nothing to learn from
 				g.before[i] = [...]float64{fading*g.before[i][0] + float64(x), fading*g.before[i][1] + float64(n)}
 			}
+		}
+		if n := w.n[faultError]; n[0]+n[1] > 0 {
+			g.crowded = w.crowd >= crowded*(n[0]+n[1]+perAddress)
 		}
 		g.took.fade(&g.now)
 		if p, ok := g.took.quantile(.95); ok {

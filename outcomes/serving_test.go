@@ -180,7 +180,7 @@ func TestServingCharacteristics(t *testing.T) {
 	case *characteristics > 0:
 		runs, last = max(20, *characteristics/50), week
 	case testing.Short():
-		runs = 1
+		runs, last = 1, 11*time.Hour
 		fallthrough
 	default:
 		sites = sites[:1]
@@ -207,7 +207,7 @@ func TestServingCharacteristics(t *testing.T) {
 	for i, harm := range servingHarms {
 		fmt.Fprintf(&table, "| %s |", harm.name)
 		for j, c := range sites {
-			_, times := parallel(2*runs, func(seed int) (bool, time.Duration) { return true, stopTime(t, i, seed, c.perArm, c.share) })
+			_, times := parallel(2*runs-runs%2, func(seed int) (bool, time.Duration) { return true, stopTime(t, i, seed, c.perArm, c.share) })
 			p99 := times[len(times)*99/100]
 			fmt.Fprintf(&table, " %s, %s |", stopWord(times[len(times)/2]), stopWord(p99))
 			if j == 0 && p99 > harm.within {
@@ -261,7 +261,7 @@ func TestServingClients(t *testing.T) {
 		stops     bool
 	}{{1, false}, {minAddresses - 1, false}, {20, true}} {
 		for _, f := range []int{faultError, faultBroken, faultSlow, faultMissing} {
-			s := site{rate: steady(100), visitors: 10_000, share: .5, change: func(at time.Duration, r *Served, rnd *rand.Rand) {
+			s := site{rate: steady(50), visitors: 10_000, share: .5, change: func(at time.Duration, r *Served, rnd *rand.Rand) {
 				if at < 2*time.Minute || rnd.Float64() < .5 {
 					return
 				}
@@ -280,7 +280,7 @@ func TestServingClients(t *testing.T) {
 			if f == faultMissing && x.stops {
 				continue // it is about the share of pages, of which twenty clients have few
 			}
-			_, by := s.serve(NewServing(.5), 1, 6*time.Minute)
+			_, by := s.serve(NewServing(.5), 1, 5*time.Minute)
 			if (by != nil) != x.stops {
 				t.Errorf("%s by %d addresses: %v", Faults[f], x.addresses, by)
 			}
@@ -320,6 +320,22 @@ func TestServingBudget(t *testing.T) {
 	}
 	if math.Abs(sum-servingBudget) > 1e-12 {
 		t.Errorf("the windows of a week have %g of false stops", sum)
+	}
+}
+
+// A site whose visitors all have a load balancer's address is told from one
+// where some share theirs.
+func TestServingIsCrowded(t *testing.T) {
+	for _, one := range []bool{false, true} {
+		s := site{rate: steady(20), visitors: 2000, share: .5, change: func(_ time.Duration, x *Served, _ *rand.Rand) {
+			if one {
+				x.Address = 1
+			}
+		}}
+		g := NewServing(s.share)
+		if _, by := s.serve(g, 1, 3*time.Minute); by != nil || g.Crowded() != one {
+			t.Errorf("all from one address: %t; crowded: %t, stopped: %v", one, g.Crowded(), by)
+		}
 	}
 }
 

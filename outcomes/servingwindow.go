@@ -32,6 +32,10 @@ const (
 	perAddress   = 4
 	minAddresses = 8
 
+	// crowded is how many responses don't count for their address, to each that
+	// counts, where most visitors seem to have few addresses.
+	crowded = 10
+
 	// fading is what is left of what was learned when a minute with visitors has
 	// passed: half of it in 7.
 	fading = 0.9
@@ -51,6 +55,7 @@ type window struct {
 	x, n      [faults][2]int64 // faults, and what they are of: control, treatment
 	most      [faults]uint8    // the faults of the address that has most
 	addresses [faults]int32    // that have any
+	crowd     int64            // responses that don't count for their address
 	tolerated [faults]float64  // the rate of those that aren't compared; 0: not judged
 	logE      [faults]float64
 }
@@ -87,7 +92,11 @@ func (w *window) admit(unit, address uint64, group int) bool {
 		return false
 	}
 	c, ok := w.clients[address]
-	if !ok && len(w.clients) >= maxCounted || c.units[group] >= perAddress {
+	if c.units[group] >= perAddress {
+		w.crowd++
+		return false
+	}
+	if !ok && len(w.clients) >= maxCounted {
 		return false
 	}
 	c.units[group]++

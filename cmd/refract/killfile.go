@@ -36,7 +36,7 @@ func (e *edge) keep() {
 		if at := e.expires.Load(); at != 0 && e.now().UnixMilli() >= at {
 			e.publish()
 		}
-		e.serving.tellUnseen(e.now())
+		e.serving.tell(e.now())
 		if now := time.Now(); watchdog > 0 && now.Sub(fed) >= watchdog/3 {
 			e.notify(daemon.SdNotifyWatchdog)
 			fed = now

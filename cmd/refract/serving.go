@@ -46,6 +46,7 @@ type watched struct {
 	guard   *outcomes.Serving // guarded by mu
 	stopped bool              // guarded by mu
 	told    bool              // that it is unseen; guarded by mu
+	crowded bool              // that it is, was told; guarded by mu
 }
 
 func newServing(log *slog.Logger, stop func(*watched, string, *outcomes.Breach)) *serving {
@@ -151,14 +152,18 @@ func (s *serving) unseen(rule string, now time.Time) bool {
 	return !w.guard.Seen()
 }
 
-// tellUnseen puts rules that are unseen into the log, once each.
-func (s *serving) tellUnseen(now time.Time) {
+// tell puts into the log which rules are unseen and which can't be judged, once
+// each.
+func (s *serving) tell(now time.Time) {
 	for name, w := range *s.rules.Load() {
-		if !s.unseen(name, now) {
-			continue
-		}
+		unseen := s.unseen(name, now)
 		w.mu.Lock()
-		if !w.told {
+		if w.guard.Crowded() && !w.crowded {
+			w.crowded = true
+			s.log.Warn("most visitors of a rule come from few addresses, which may be one client: nothing they get stops it; hint: if a load balancer is in front, list it in trusted_proxies",
+				slog.String("rule", name))
+		}
+		if unseen && !w.told {
 			w.told = true
 			s.log.Warn("a rule is live, and its surface was on no page of its visitors; hint: refract surfaces URL shows what is there, refract explain who is in the segment",
 				slog.String("rule", name), slog.String("surface", w.rule.Surface.Name))
