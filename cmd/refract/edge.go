@@ -133,12 +133,10 @@ func newEdge(ctx context.Context, dir string, now func() time.Time, log *slog.Lo
 		Observe:   func(ev *events.Event) { e.store.Observe(ev) },
 		Verify:    e.tokens.ID,
 		Mount:     e.mount,
-		Prove: func(d rules.Decision, at time.Time) bool {
-			return e.proofs.wants(d, e.live.Load().Edge.Serving.Sample, at)
-		},
-		Now:  now,
-		Log:  log,
-		Done: e.served,
+		Prove:     e.prove,
+		Now:       now,
+		Log:       log,
+		Done:      e.served,
 	}
 	e.pages.Next = e.tracing.transport(&e.origins)
 	e.front = e.newFront()
@@ -364,29 +362,6 @@ func (e *edge) checks() []console.Check {
 			return "", nil
 		}},
 	}
-}
-
-// served is told of every exchange.
-func (e *edge) served(x *proxy.Exchange) {
-	e.serving.exchange(x, &e.live.Load().Edge, e.now())
-	if x.Treated {
-		now := e.now().UnixMilli()
-		for _, d := range x.Decision {
-			if !d.Treats() {
-				continue
-			}
-			at, ok := e.treated.Load(d.Rule.Name)
-			if !ok {
-				at, _ = e.treated.LoadOrStore(d.Rule.Name, new(atomic.Int64))
-			}
-			at.(*atomic.Int64).Store(now)
-		}
-	}
-	if x.Proof != nil {
-		e.proved(x)
-	}
-	e.meter.exchange(x)
-	e.tracing.exchange(x)
 }
 
 // shut ends the edge: what was handed over is on disk when it returns.

@@ -67,6 +67,11 @@ func (p *proofs) list() []console.Proof {
 	return append(append([]console.Proof{}, p.kept[p.next:]...), p.kept[:p.next]...)
 }
 
+// prove says whether a page of control is to be compared.
+func (e *edge) prove(d rules.Decision, at time.Time) bool {
+	return e.proofs.wants(d, e.live.Load().Edge.Serving.Sample, at)
+}
+
 // proved is told of a page that was compared.
 func (e *edge) proved(x *proxy.Exchange) {
 	is := console.Proof{

@@ -294,6 +294,29 @@ func (e *edge) stopServing(w *watched, why string, breach *outcomes.Breach) {
 	})
 }
 
+// served is told of every exchange.
+func (e *edge) served(x *proxy.Exchange) {
+	e.serving.exchange(x, &e.live.Load().Edge, e.now())
+	if x.Treated {
+		now := e.now().UnixMilli()
+		for _, d := range x.Decision {
+			if !d.Treats() {
+				continue
+			}
+			at, ok := e.treated.Load(d.Rule.Name)
+			if !ok {
+				at, _ = e.treated.LoadOrStore(d.Rule.Name, new(atomic.Int64))
+			}
+			at.(*atomic.Int64).Store(now)
+		}
+	}
+	if x.Proof != nil {
+		e.proved(x)
+	}
+	e.meter.exchange(x)
+	e.tracing.exchange(x)
+}
+
 // collectServing tells of a rule that is live.
 func (c standingCollector) collectServing(out sink, rule string, now time.Time) {
 	s := &c.m.standing
