@@ -66,7 +66,7 @@ func TestServingGuardrails(t *testing.T) {
 	}
 	var visitors, treated []string
 	var exports []map[string]any
-	for i, controls := 0, 0; len(treated) < 3*perArm || controls < perArm; i++ {
+	for i, controls := 0, 0; len(treated) < perArm || controls < perArm; i++ {
 		v := fmt.Sprintf("reader-%d", i)
 		arm, _ := set.Rule(reportsRule).Assign(v)
 		if arm == rules.Treatment {
