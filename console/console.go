@@ -138,6 +138,7 @@ func (c *Console) Handler() http.Handler {
 	mux.HandleFunc("GET /api/export/{kind}", c.export)
 	mux.HandleFunc("GET /api/ledger", c.ledger)
 	mux.HandleFunc("GET /api/state", c.authorise(c.state)) // the files may hold secrets
+	mux.HandleFunc("GET /api/receipts", c.receipts)
 	mux.HandleFunc("GET /api/explain", c.explain)
 	mux.HandleFunc("GET /api/seen", c.seen)
 	mux.HandleFunc("GET /api/control", func(w http.ResponseWriter, _ *http.Request) { reply(w, c.Proofs()) })

@@ -22,7 +22,7 @@ import (
 type Entry struct {
 	Seq      uint64    `json:"seq"` // from 1, without gaps
 	At       time.Time `json:"at"`
-	Kind     string    `json:"kind"` // load, rollback, resume, ramp, epoch, expire, off, on, upload, drop
+	Kind     string    `json:"kind"` // load, start, ramp, epoch, expire, rollback, receipt, resume, drill, off, on, upload, drop
 	Revision string    `json:"revision,omitempty"`
 	Rule     string    `json:"rule,omitempty"`
 	Version  string    `json:"version,omitempty"`

@@ -24,6 +24,13 @@ type Run struct {
 	// Stage is the step of the ramp. What was stopped keeps the one that it had.
 	Stage   Stage `json:"stage,omitzero"`
 	Expired bool  `json:"expired,omitempty"` // it is on record that its time was over
+	// Live is when the run's rule was first live in it; zero: it is a draft.
+	Live time.Time `json:"live,omitzero"`
+	// Launches is how often the rule of that name was made live so far, in any
+	// version, and AlphaSpent the sum of its guardrail's alpha over these: with
+	// every launch it may be stopped by chance once more.
+	Launches   int     `json:"launches,omitempty"`
+	AlphaSpent float64 `json:"alpha_spent,omitempty"`
 }
 
 // Cause says who stopped a rule.
@@ -34,7 +41,8 @@ const (
 	ByGuardrail Cause = "guardrail"
 	ByServing   Cause = "serving" // a serving guardrail: see Store.StopServing
 	ByPerson    Cause = "person"
-	ByFile      Cause = "file" // state: rolled_back in the rule's file
+	ByFile      Cause = "file"    // state: rolled_back in the rule's file
+	ByMonitor   Cause = "monitor" // Who is its name in refract.yaml
 )
 
 // Stop is a rollback on record, with the numbers that decided: the receipt.
@@ -42,6 +50,7 @@ type Stop struct {
 	Rule     string    `json:"rule"`
 	Version  string    `json:"version"`
 	Revision string    `json:"revision"` // that was live
+	Node     string    `json:"node,omitempty"`
 	Cause    Cause     `json:"cause"`
 	Who      string    `json:"who,omitempty"`
 	Why      string    `json:"why,omitempty"`
@@ -50,11 +59,16 @@ type Stop struct {
 	// Published is when the revision without the rule was live on this node,
 	// LastTreated when the last byte of a treated response was written.
 	// LastTreated is zero if none was since the process started.
-	Published   time.Time         `json:"published,omitzero"`
-	LastTreated time.Time         `json:"last_treated,omitzero"`
-	Tally       *outcomes.Tally   `json:"tally,omitempty"`
-	Verdict     *outcomes.Verdict `json:"verdict,omitempty"`
-	Serving     *outcomes.Breach  `json:"serving,omitempty"` // the counts that decided, of ByServing
+	Published   time.Time `json:"published,omitzero"`
+	LastTreated time.Time `json:"last_treated,omitzero"`
+	// TreatedAfter is how many treated responses ended after the decision. They
+	// were under way when it was made, or until it was on disk and published.
+	TreatedAfter uint64            `json:"treated_after,omitempty"`
+	Serving      *outcomes.Breach  `json:"serving,omitempty"` // the counts that decided, of ByServing
+	Tally        *outcomes.Tally   `json:"tally,omitempty"`
+	Verdict      *outcomes.Verdict `json:"verdict,omitempty"`
+
+	treated uint64 // responses of the process until it was decided
 }
 
 // Standing is how a rule stands now. Tally is a snapshot.
@@ -93,6 +107,9 @@ func (w *writer) track(set *rules.Set) error {
 	hears := map[string][]*tracked{}
 	for _, r := range set.Rules {
 		t, err := w.trackedRun(r, now)
+		if err == nil {
+			err = w.inherit(t)
+		}
 		if err != nil {
 			return err
 		}
@@ -198,7 +215,10 @@ func (w *writer) judge(t *tracked) error {
 func (w *writer) halt(t *tracked, stop Stop) error {
 	standing := t.standing()
 	stop.Rule, stop.Version, stop.Revision = t.rule.Name, t.rule.Version, w.set.Revision
-	stop.Decided = w.s.opts.Now().UTC()
+	stop.Decided, stop.Node = w.s.opts.Now().UTC(), w.s.opts.Node
+	if w.s.opts.Treated != nil {
+		stop.treated = w.s.opts.Treated(stop.Rule)
+	}
 	stop.Tally, stop.Verdict = &standing.Tally, &standing.Verdict
 	t.run.Stop, t.nextPoint = &stop, time.Time{}
 	w.g.stops = append(w.g.stops, stop)
@@ -246,28 +266,15 @@ func (s *Store) Resume(ctx context.Context, rule, who, why string) error {
 		if err := w.retire(t.run); err != nil {
 			return err
 		}
+		before := t.run
 		t.run = w.newRun(t.rule, w.s.opts.Now().UTC())
+		t.run.Launches, t.run.AlphaSpent = before.Launches, before.AlphaSpent
 		t.tally, t.nextPoint, t.interval = outcomes.NewTally(), time.Time{}, 0
 		t.tally.Started = t.run.Started.UnixMilli()
-		if err := w.putRun(t); err != nil {
+		if err := w.launch(t); err != nil {
 			return err
 		}
 		return w.note(Entry{Kind: "resume", Rule: rule, Version: t.rule.Version, Who: who, Why: why})
-	})
-}
-
-// Receipt completes the receipt of a rule's stop with what the serving side
-// measured.
-func (s *Store) Receipt(ctx context.Context, stop Stop, published, lastTreated time.Time) error {
-	return s.do(ctx, func(w *writer) error {
-		t, err := w.find(stop.Rule)
-		if err != nil || t.run.Stop == nil || !t.run.Stop.Decided.Equal(stop.Decided) {
-			return err
-		}
-		receipt := *t.run.Stop
-		receipt.Published, receipt.LastTreated = published.UTC(), lastTreated
-		t.run.Stop = &receipt
-		return w.putRun(t)
 	})
 }
 

@@ -29,6 +29,12 @@ type Options struct {
 	Stopped func(Stop)
 	// Staged is called, like Stopped, after a rule went to another step of its ramp.
 	Staged func()
+	// Treated returns how many treated responses of a rule ended since the
+	// process started. It is called by the writer: it must not block and must not
+	// call the store. Nil: nobody counts them.
+	Treated func(rule string) uint64
+	// Node is the name of this machine, for receipts.
+	Node string
 	// Health is called when Err may have changed, on a goroutine of its own. Nil:
 	// nobody is told.
 	Health func()

@@ -116,6 +116,9 @@ func (w *writer) use(set *rules.Set) error {
 	if err := w.follow(); err != nil {
 		return err
 	}
+	if err := w.noteStarts(set); err != nil {
+		return err
+	}
 	leaves := set.Program.Leaves()
 	live := func(l segments.LeafKey) bool { return slices.Contains(w.warm.Live, l) }
 	w.warm.cold, w.warm.from = nil, 1

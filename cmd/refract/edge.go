@@ -47,7 +47,7 @@ type edge struct {
 
 	live    atomic.Pointer[rules.Set] // what requests are served under
 	flights flights
-	treated sync.Map // rule name → *atomic.Int64: when a treated response last ended, Unix ms
+	treated sync.Map // rule name → *treated
 
 	started   rules.Edge // what the process was started with
 	data      string     // its data directory, absolute
@@ -111,6 +111,7 @@ func newEdge(ctx context.Context, dir string, now func() time.Time, log *slog.Lo
 	e.live.Store(set.Without(func(*rules.Rule) bool { return true })) // until the store has said what is stopped
 	opened, err := e.openStore(ctx, store.Options{
 		Dir: filepath.Join(data, "store"), Log: log, Now: now, Stopped: e.stopped, Staged: e.publish, Health: e.publish, Retain: set.Edge.Retain,
+		Treated: e.treatedResponses, Node: nodeName(),
 	}, successor)
 	if err != nil {
 		return nil, err
@@ -314,11 +315,7 @@ func (e *edge) stopped(s store.Stop) {
 		case <-time.After(receiptDelay):
 		case <-e.closing.Done():
 		}
-		var last time.Time
-		if at, ok := e.treated.Load(s.Rule); ok {
-			last = time.UnixMilli(at.(*atomic.Int64).Load()).UTC()
-		}
-		if err := e.store.Receipt(context.Background(), s, published, last); err != nil {
+		if err := e.store.Receipt(context.Background(), s, e.measured(s.Rule, published)); err != nil {
 			e.log.Warn("the receipt of a rollback was not completed", slog.String("rule", s.Rule), slog.String("error", err.Error()))
 		}
 	})

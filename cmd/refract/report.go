@@ -160,6 +160,9 @@ func printReport(out io.Writer, r *console.RuleStatus) {
 	if r.Ramp != nil {
 		line("ramp", "%s", r.Ramp)
 	}
+	if r.Launches > 1 {
+		line("launches", "%d under this name: their alpha adds up to %.3g", r.Launches, r.AlphaSpent)
+	}
 	for i, s := range r.Pace.Lines(v) {
 		line([]string{"how long", ""}[min(i, 1)], "%s", s)
 	}
@@ -176,13 +179,13 @@ func printReport(out io.Writer, r *console.RuleStatus) {
 	printSums(out, r)
 	fmt.Fprintln(out)
 	if r.Receipt != nil {
-		printReceipt(out, r.Receipt)
+		printStop(out, r.Receipt)
 	}
 	printRecompute(out, r)
 	fmt.Fprintln(out)
 }
 
-func printReceipt(out io.Writer, s *store.Stop) {
+func printStop(out io.Writer, s *store.Stop) {
 	fmt.Fprintf(out, "  receipt    rolled back by %s", s.Cause)
 	if s.Who != "" {
 		fmt.Fprintf(out, " (%s)", oneLine(s.Who))

@@ -298,17 +298,7 @@ func (e *edge) stopServing(w *watched, why string, breach *outcomes.Breach) {
 func (e *edge) served(x *proxy.Exchange) {
 	e.serving.exchange(x, &e.live.Load().Edge, e.now())
 	if x.Treated {
-		now := e.now().UnixMilli()
-		for _, d := range x.Decision {
-			if !d.Treats() {
-				continue
-			}
-			at, ok := e.treated.Load(d.Rule.Name)
-			if !ok {
-				at, _ = e.treated.LoadOrStore(d.Rule.Name, new(atomic.Int64))
-			}
-			at.(*atomic.Int64).Store(now)
-		}
+		e.countTreated(x)
 	}
 	if x.Proof != nil {
 		e.proved(x)
