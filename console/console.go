@@ -30,7 +30,8 @@ type Console struct {
 	Reload   func(ctx context.Context, expected func(revision string) bool) (Reloaded, error)
 	Rollback func(ctx context.Context, rule, who, why string) error
 	Resume   func(ctx context.Context, rule, who, why string) error
-	Proofs   func() []Proof            // of control's pages, oldest first
+	Proofs   func() []Proof // of control's pages, oldest first
+	Drill    func(ctx context.Context, rule, who string) (store.Drill, error)
 	Turn     func(off bool, by Change) // treatment off and on, without a rollback
 	Switches func() []Switch           // what keeps rules off
 	Unseen   func(rule string) bool    // whether a live rule's surface was on no page
@@ -151,6 +152,7 @@ func (c *Console) Handler() http.Handler {
 	mux.HandleFunc("POST /api/on", c.write(c.turn(false)))
 	mux.HandleFunc("POST /api/rules/{rule}/rollback", c.write(c.rollback))
 	mux.HandleFunc("POST /api/rules/{rule}/resume", c.write(c.resume))
+	mux.HandleFunc("POST /api/rules/{rule}/drill", c.write(c.drill))
 	// A page that the operator's browser has open must not speak for them.
 	return c.guard(http.NewCrossOriginProtection().Handler(mux))
 }

@@ -158,7 +158,7 @@ func fraction(b []byte) float64 {
 }
 
 // Live lists the rules that Decide considers, the first to be tried first.
-func (s *Set) Live() []*Rule { return s.live }
+func (s *Set) Live() []*Rule { return s.live[:len(s.live)-s.twins] }
 
 // Rule returns the rule of that name, or nil.
 func (s *Set) Rule(name string) *Rule {
@@ -173,8 +173,8 @@ func (s *Set) Rule(name string) *Rule {
 // Without returns the set with some of its live rules no longer considered.
 func (s *Set) Without(stopped func(*Rule) bool) *Set {
 	t := *s
-	t.live = nil
-	for _, r := range s.live {
+	t.live, t.twins = nil, 0
+	for _, r := range s.Live() {
 		if !stopped(r) {
 			t.live = append(t.live, r)
 		}

@@ -27,7 +27,8 @@ type Set struct {
 	// Warnings are findings that do not stop a load.
 	Warnings []Problem
 
-	live []*Rule // those that Decide considers: by priority, highest first, then name
+	live  []*Rule // those that Decide considers: by priority, highest first, then name
+	twins int     // how many at its end are twins
 }
 
 // Surface is a named region of pages, with the changes it allows.

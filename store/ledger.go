@@ -29,6 +29,7 @@ type Entry struct {
 	Who      string    `json:"who,omitempty"`
 	Why      string    `json:"why,omitempty"`
 	Stop     *Stop     `json:"stop,omitempty"`
+	Drill    *Drill    `json:"drill,omitempty"`
 	// Start, of a load, says that a process began with it: what a signal or the API
 	// had turned off before was on again. Site is the SHA-256 of the Site that the
 	// revision stands for, in hex.

@@ -67,6 +67,8 @@ type Stop struct {
 	Serving      *outcomes.Breach  `json:"serving,omitempty"` // the counts that decided, of ByServing
 	Tally        *outcomes.Tally   `json:"tally,omitempty"`
 	Verdict      *outcomes.Verdict `json:"verdict,omitempty"`
+	// Drill says that the rule is a twin, and nothing is on record.
+	Drill bool `json:"-"`
 
 	treated uint64 // responses of the process until it was decided
 }
@@ -89,6 +91,7 @@ type tracked struct {
 	// that was kept so far, 0: there is no point.
 	nextPoint time.Time
 	interval  time.Duration
+	drill     bool // it is a twin: see Drill
 }
 
 var (
@@ -199,6 +202,9 @@ func (w *writer) judge(t *tracked) error {
 			return err
 		}
 	}
+	if t.drill {
+		return nil // nothing else is kept of it
+	}
 	standing := t.standing()
 	if err := w.widen(t, &standing); err != nil {
 		return err
@@ -221,7 +227,11 @@ func (w *writer) halt(t *tracked, stop Stop) error {
 	}
 	stop.Tally, stop.Verdict = &standing.Tally, &standing.Verdict
 	t.run.Stop, t.nextPoint = &stop, time.Time{}
+	stop.Drill = t.drill
 	w.g.stops = append(w.g.stops, stop)
+	if t.drill {
+		return w.haltTwin()
+	}
 	if err := w.putRun(t); err != nil {
 		return err
 	}

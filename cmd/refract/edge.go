@@ -47,6 +47,7 @@ type edge struct {
 
 	live    atomic.Pointer[rules.Set] // what requests are served under
 	flights flights
+	drills  drills
 	treated sync.Map // rule name → *treated
 
 	started   rules.Edge // what the process was started with
@@ -146,7 +147,7 @@ func newEdge(ctx context.Context, dir string, now func() time.Time, log *slog.Lo
 	e.meter.connections = e.front.Connections
 	e.admin = &console.Console{
 		Store: e.store, Loaded: e.set, Live: e.live.Load, Checks: e.checks(), Reload: e.reload,
-		Rollback: e.rollback, Resume: e.resume,
+		Rollback: e.rollback, Resume: e.resume, Drill: e.drill,
 		Switches: e.switches.list, KillFile: filepath.Join(data, killFile),
 		Proofs:  e.proofs.list,
 		Unseen:  func(rule string) bool { return e.serving.unseen(rule, now()) },
@@ -289,13 +290,17 @@ func (e *edge) publish() {
 	}
 	e.expires.Store(next)
 	e.serving.watch(live.Live(), now)
-	e.live.Store(live)
+	e.live.Store(e.drills.with(live))
 }
 
 func expired(r *rules.Rule, now time.Time) bool { return !r.Expires.IsZero() && !now.Before(r.Expires) }
 
 // stopped is told by the store of a stop that is on disk.
 func (e *edge) stopped(s store.Stop) {
+	if s.Drill {
+		e.drills.stopped(s, e.now, e.publish)
+		return
+	}
 	e.publish()
 	published := e.now()
 	e.meter.stopped(s, published)

@@ -66,7 +66,7 @@ func newRoot(now func() time.Time) *cobra.Command {
 		newSchemaCommand(),
 		newReloadCommand(), newLedgerCommand(), newStateCommand(),
 		newRollbackCommand(),
-		newResumeCommand(), newReceiptCommand(),
+		newResumeCommand(), newReceiptCommand(), newDrillCommand(),
 		newStatusCommand(),
 		newReportCommand(),
 		newExportCommand(now),

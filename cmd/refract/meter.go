@@ -42,6 +42,8 @@ type meter struct {
 	trips       *prometheus.CounterVec
 	compared    *prometheus.CounterVec
 	rollback    *prometheus.GaugeVec
+	drillAt     *prometheus.GaugeVec
+	drillTook   *prometheus.GaugeVec
 
 	unserved     *prometheus.CounterVec
 	issuances    *prometheus.CounterVec
@@ -129,6 +131,9 @@ func newMeter() *meter {
 	m.trips = m.counters("guardrail_trips_total", "Rules stopped since the process started: by guardrail, serving, person or file.", "rule", "cause")
 	m.compared = m.counters("control_pages_compared_total", "Pages of the control arm that were compared with the origin's, byte for byte: same or different.", "result")
 	m.rollback = m.gauges("rollback_last_duration_seconds", "Of the rule's last stop, the time from the decision to the set without the rule being live.", "rule")
+
+	m.drillAt = m.gauges("drill_last_success_timestamp_seconds", "When a drill of the rule last stopped its twin.", "rule")
+	m.drillTook = m.gauges("drill_last_duration_seconds", "Of that drill, the time from the deciding event to the set without the twin being live.", "rule")
 
 	m.unserved = m.counters("unserved_total", "Connections and requests of visitors that were refused or given up before the proxy had them.", "reason")
 	m.issuances = m.counters("tls_issuances_total", "Certificates asked of the CA: success or failure.", "result")
@@ -246,4 +251,10 @@ func (m *meter) reloaded(err error, at time.Time) {
 func (m *meter) stopped(s store.Stop, published time.Time) {
 	m.trips.WithLabelValues(s.Rule, string(s.Cause)).Inc()
 	m.rollback.WithLabelValues(s.Rule).Set(published.Sub(s.Decided).Seconds())
+}
+
+// drilled takes note of a drill that succeeded.
+func (m *meter) drilled(rule string, d *store.Drill) {
+	m.drillAt.WithLabelValues(rule).Set(float64(d.Published.UnixMilli()) / 1000)
+	m.drillTook.WithLabelValues(rule).Set(d.Published.Sub(d.Sent).Seconds())
 }

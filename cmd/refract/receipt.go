@@ -15,7 +15,6 @@ import (
 
 	"github.com/seed14307185/refract/outcomes"
 	"github.com/seed14307185/refract/proxy"
-	"github.com/seed14307185/refract/rules"
 	"github.com/seed14307185/refract/store"
 )
 
@@ -97,9 +96,7 @@ func newReceiptCommand() *cobra.Command {
 			}
 			out := cmd.OutOrStdout()
 			if asJSON {
-				enc := json.NewEncoder(out)
-				enc.SetIndent("", "  ")
-				return enc.Encode(stops)
+				return printJSON(out, stops)
 			}
 			for i := range stops {
 				printReceipt(out, &stops[i])
@@ -111,6 +108,12 @@ func newReceiptCommand() *cobra.Command {
 	cmd.Flags().BoolVar(&all, "all", false, "all that are on record, the oldest first: of the rule, or of every rule")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return cmd
+}
+
+func printJSON(out io.Writer, v any) error {
+	enc := json.NewEncoder(out)
+	enc.SetIndent("", "  ")
+	return enc.Encode(v)
 }
 
 // printReceipt prints a receipt. Differences are from the decision, in

@@ -1,0 +1,48 @@
+package rules
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/seed14307185/refract/events"
+	"github.com/seed14307185/refract/segments"
+)
+
+// What a twin is about. The path is one of ours, so no page of the app has it.
+const (
+	TwinPath  = "/_refract/drill"
+	TwinEvent = "refract drill"
+)
+
+// Twin returns a rule to rehearse the rollback of r with, whatever r's state: it
+// has r's name behind words that no rule's name can have, a version of its own,
+// and r's alpha, and it stands on TwinPath alone.
+func (r *Rule) Twin(now time.Time) *Rule {
+	path, err := events.ParsePattern(TwinPath)
+	if err != nil {
+		panic(err)
+	}
+	t := *r
+	t.Name, t.Version = "drill of "+r.Name, fmt.Sprintf("%x", now.UnixNano())
+	t.Surface = &Surface{Name: "drill", Pages: []events.Pattern{path}, MaxBytes: maxFile}
+	t.Metric = Metric{Event: TwinEvent, Within: time.Hour, Expect: "increase"}
+	t.Guardrail = Guardrail{Event: TwinEvent, Within: time.Hour, Tolerate: 0.1, Alpha: r.Guardrail.Alpha}
+	t.Unit, t.Rollout, t.State, t.Expires = segments.Visitor, Rollout{Share: 1, Treatment: 0.5}, Live, time.Time{}
+	return &t
+}
+
+// TwinSubject returns a subject for whom a twin's segment holds at any time.
+func (r *Rule) TwinSubject() Subject {
+	record := segments.Record{Open: []segments.Open{{Segment: r.segment, Interval: segments.Interval{From: segments.Beginning, Until: segments.Forever}}}}
+	return Subject{Visitor: "drill", VisitorRecord: record, AccountRecord: record}
+}
+
+// WithTwin returns the set with a twin considered after its live rules. Live
+// doesn't list it: nothing but Decide, on TwinPath, tells the two sets apart.
+func (s *Set) WithTwin(twin *Rule) *Set {
+	t := *s
+	t.live = append(slices.Clip(s.live), twin)
+	t.twins = 1
+	return &t
+}
