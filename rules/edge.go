@@ -25,6 +25,7 @@ type Edge struct {
 	Events         []events.Observation
 	Exposures      []Destination // who is told of first exposures; no two of one name
 	Cohorts        Cohorts
+	Stops          []Monitor     // who may stop rules from outside; no two of one name
 	Late           time.Duration // how late an event may come in and still count; DefaultLate
 	Retain         Retention
 	TLS            *TLS

@@ -99,6 +99,7 @@ func (d *directory) load() *Set {
 	}
 	d.compile(s, approvers)
 	d.warnCohorts(s)
+	d.warnStops(s)
 	return s
 }
 

@@ -329,9 +329,14 @@ func (e *edge) stopped(s store.Stop) {
 // rollback stops a rule for a person. The next response is the app's own before
 // the stop is on disk, so also where the disk hangs.
 func (e *edge) rollback(ctx context.Context, rule, who, why string) error {
+	return e.halt(ctx, rule, store.ByPerson, who, why)
+}
+
+// halt stops a rule for whom it says: see rollback.
+func (e *edge) halt(ctx context.Context, rule string, by store.Cause, who, why string) error {
 	e.switches.hold(rule)
 	e.publish()
-	err := e.store.Rollback(ctx, rule, store.ByPerson, who, why)
+	err := e.store.Rollback(ctx, rule, by, who, why)
 	e.switches.release(rule)
 	e.publish()
 	return err

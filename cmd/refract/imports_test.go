@@ -14,7 +14,7 @@ import (
 // rooms is a statement of policy: "a, b < c" says that c may import a and b,
 // and whatever they may import. Don't change it to make a build pass.
 const rooms = `
-	< internal/pipes, rewrite/selector, rewrite/coding, rewrite/internal/first, events, certs, certs/acmetest, demo/planner, proxy/cache, approvals;
+	< internal/pipes, rewrite/selector, rewrite/coding, rewrite/internal/first, events, certs, certs/acmetest, demo/planner, proxy/cache, approvals, monitors;
 	rewrite/selector < rewrite;
 	events < events/ingest;
 	events/ingest < events/ingest/ingesttest, events/segment, events/braze, events/amplitude, events/mixpanel, events/posthog;
@@ -34,7 +34,7 @@ const rooms = `
 	rules, events < proxy/token;
 	rules, outcomes, store, cohorts, export < console;
 	demo/planner < demo;
-	console, proxy, proxy/front, proxy/origin, proxy/cache, proxy/token, store, outcomes, events/segment, certs, demo, events/posthog, events/rudderstack, events/mixpanel, events/amplitude, events/braze, simulate, outbox, export, cohorts < cmd/refract;
+	console, proxy, proxy/front, proxy/origin, proxy/cache, proxy/token, store, outcomes, events/segment, certs, demo, events/posthog, events/rudderstack, events/mixpanel, events/amplitude, events/braze, simulate, outbox, export, cohorts, monitors < cmd/refract;
 `
 
 // owners says which room alone may import a package, outside its tests.
@@ -66,7 +66,7 @@ var owners = map[string][]string{
 	"go.uber.org/zap":                {"certs"},
 	"github.com/prometheus":          {"cmd/refract"},
 	"github.com/spf13/cobra":         {"cmd/refract"},
-	"net/http":                       {"proxy", "console", "events/segment", "certs", "certs/acmetest", "demo", "demo/planner", "cmd/refract", "proxy/front", "proxy/origin", "proxy/cache", "proxy/token", "events/ingest", "events/ingest/ingesttest", "events/posthog", "events/rudderstack", "events/mixpanel", "events/amplitude", "events/braze", "outbox", "cohorts"},
+	"net/http":                       {"proxy", "console", "events/segment", "certs", "certs/acmetest", "demo", "demo/planner", "cmd/refract", "proxy/front", "proxy/origin", "proxy/cache", "proxy/token", "events/ingest", "events/ingest/ingesttest", "events/posthog", "events/rudderstack", "events/mixpanel", "events/amplitude", "events/braze", "outbox", "cohorts", "monitors"},
 	"github.com/quic-go/quic-go":     {"proxy/front"},
 	"github.com/pires/go-proxyproto": {"proxy/front"},
 	"github.com/fsnotify/fsnotify":   {"cmd/refract"},

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"runtime"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -44,6 +45,7 @@ type meter struct {
 	rollback    *prometheus.GaugeVec
 	drillAt     *prometheus.GaugeVec
 	drillTook   *prometheus.GaugeVec
+	stops       *prometheus.CounterVec
 
 	unserved     *prometheus.CounterVec
 	issuances    *prometheus.CounterVec
@@ -128,12 +130,14 @@ func newMeter() *meter {
 	m.missing = m.counters("surface_missing_total", "Pages on which a decided surface was not found.", "surface")
 	m.duplicate = m.counters("surface_duplicate_total", "Pages on which a decided surface was found more than once; the first is changed.", "surface")
 	m.untouched = m.counters("surface_untouched_total", "Pages on which a decided surface was found and left alone.", "surface", "reason")
-	m.trips = m.counters("guardrail_trips_total", "Rules stopped since the process started: by guardrail, serving, person or file.", "rule", "cause")
+	m.trips = m.counters("guardrail_trips_total", "Rules stopped since the process started: by guardrail, serving, person, monitor or file.", "rule", "cause")
 	m.compared = m.counters("control_pages_compared_total", "Pages of the control arm that were compared with the origin's, byte for byte: same or different.", "result")
 	m.rollback = m.gauges("rollback_last_duration_seconds", "Of the rule's last stop, the time from the decision to the set without the rule being live.", "rule")
 
 	m.drillAt = m.gauges("drill_last_success_timestamp_seconds", "When a drill of the rule last stopped its twin.", "rule")
 	m.drillTook = m.gauges("drill_last_duration_seconds", "Of that drill, the time from the deciding event to the set without the twin being live.", "rule")
+
+	m.stops = m.counters("monitor_alarms_total", "Alarms of monitors by what became of them: "+strings.Join(stopResults, ", ")+".", "monitor", "result")
 
 	m.unserved = m.counters("unserved_total", "Connections and requests of visitors that were refused or given up before the proxy had them.", "reason")
 	m.issuances = m.counters("tls_issuances_total", "Certificates asked of the CA: success or failure.", "result")
@@ -258,3 +262,5 @@ func (m *meter) drilled(rule string, d *store.Drill) {
 	m.drillAt.WithLabelValues(rule).Set(float64(d.Published.UnixMilli()) / 1000)
 	m.drillTook.WithLabelValues(rule).Set(d.Published.Sub(d.Sent).Seconds())
 }
+
+func (m *meter) monitored(monitor, result string) { m.stops.WithLabelValues(monitor, result).Inc() }

@@ -26,6 +26,9 @@ func TestRollbackOnRecord(t *testing.T) {
 	editFile(t, filepath.Join(dir, "site", "rules", reportsRule+".yaml"), func(s string) string {
 		return strings.Replace(s, "state: live", "state: draft", 1)
 	})
+	editFile(t, filepath.Join(dir, "site", "refract.yaml"), func(s string) string {
+		return s + "stops:\n  - {name: alertmanager, secret: 0123456789abcdef, rules: all}\n  - {name: pager, secret: fedcba9876543210, rules: [" + reportsRule + "]}\n"
+	})
 	r := start(t, dir)
 	before := r.mustCommand("status")
 	page, _ := r.do("GET", "/projects/7", "ann", nil)
@@ -59,7 +62,61 @@ func TestRollbackOnRecord(t *testing.T) {
 	}
 	r.mustCommand("drill", ruleName) // a rule that is stopped, too
 	r.mustCommand("resume", ruleName, "--why", "mended")
-	r.mustCommand("rollback", ruleName)
+	alarm := func(name, secret, body, query string) (int, stopAnswer) {
+		t.Helper()
+		resp, text := r.do("POST", stopMounts+name+query, "", strings.NewReader(body), "Authorization", "Bearer "+secret)
+		var a stopAnswer
+		_ = json.Unmarshal([]byte(text), &a) // what is no JSON has nothing that is asked for
+		return resp.StatusCode, a
+	}
+	firing := func(since string) string {
+		return `{"alerts":[{"status":"firing","labels":{"refract_rule":"` + ruleName + `"},"annotations":{"summary":"errors"},"startsAt":"` + since + `"}]}`
+	}
+	plain := `{"rule":"` + ruleName + `","why":"errors"}`
+	const am, pager = "0123456789abcdef", "fedcba9876543210"
+	for _, x := range []struct {
+		what, name, secret, body, query string
+		status                          int
+	}{
+		{"no such monitor", "nagios", am, plain, "", 404},
+		{"another's secret", "alertmanager", pager, plain, "", 401},
+		{"no message", "alertmanager", am, `{}`, "", 400},
+		{"too long", "alertmanager", am, strings.Repeat(" ", 1<<20+1), "", 413},
+		{"no rule", "alertmanager", am, `{"rule":""}`, "", 400},
+		{"an unknown rule", "alertmanager", am, `{"rule":"no-such-rule"}`, "", 404},
+		{"not its to stop", "pager", pager, plain, "", 404},
+		{"resolved", "alertmanager", am, strings.Replace(firing("2026-01-01T00:00:00Z"), "firing", "resolved", 1), "", 200},
+		{"raised before the rule was resumed", "alertmanager", am, firing("2026-01-01T00:00:00Z"), "", 200},
+	} {
+		if status, a := alarm(x.name, x.secret, x.body, x.query); status != x.status || len(a.Stopped) > 0 {
+			t.Errorf("%s: %d, %+v", x.what, status, a)
+		}
+	}
+	if st := r.rule(ruleName); st.State != "live" {
+		t.Fatalf("alarms that mean nothing made it %s", st.State)
+	}
+	if status, a := alarm("alertmanager", am, firing("2099-01-01T00:00:00Z"), ""); status != 200 || len(a.Stopped) != 1 {
+		t.Errorf("an alarm: %d, %+v", status, a)
+	}
+	if status, a := alarm("alertmanager", am, plain, ""); status != 200 || len(a.Repeated) != 1 || len(a.Stopped) != 0 {
+		t.Errorf("the alarm again: %d, %+v", status, a)
+	}
+	if status, a := alarm("pager", pager, `{"rule":""}`, ""); status != 200 || len(a.Stopped) != 1 || a.Stopped[0] != reportsRule {
+		t.Errorf("an alarm that names no rule: %d, %+v", status, a)
+	}
+	_, metrics := r.ask("GET", "/metrics", nil)
+	for _, want := range []string{
+		`refract_monitor_alarms_total{monitor="alertmanager",result="unauthorised"} 1`,
+		`refract_monitor_alarms_total{monitor="alertmanager",result="stopped"} 1`,
+		`refract_drill_last_success_timestamp_seconds{rule="` + reportsRule + `"}`,
+	} {
+		if !strings.Contains(metrics, want) {
+			t.Errorf("the metrics lack %s", want)
+		}
+	}
+	if strings.Contains(metrics, "drill of "+reportsRule) {
+		t.Error("the metrics know the twin")
+	}
 	r.stop()
 	r = start(t, dir)
 	if st := r.rule(ruleName); st.State != "rolled_back" || st.Launches != 2 {
@@ -70,7 +127,7 @@ func TestRollbackOnRecord(t *testing.T) {
 		t.Errorf("a reload made it %s", st.State)
 	}
 	all := jsonOf[[]store.Stop](r, "receipt", "--all", "--json")
-	if len(all) != 2 || all[0].Published != first.Published || all[1].Published.IsZero() {
+	if len(all) != 3 || all[1].Cause != store.ByMonitor || all[1].Who != "alertmanager" || all[1].Why != "errors" || all[0].Published != first.Published || all[1].Published.IsZero() {
 		t.Errorf("all receipts: %+v", all)
 	}
 	text := r.mustCommand("receipt", ruleName, "--all")

@@ -30,6 +30,9 @@ func (e *edge) mount(set *rules.Set, path string) http.Handler {
 	if rest, ok := strings.CutPrefix(path, cohortMounts); ok {
 		return e.cohortMount(set, rest)
 	}
+	if rest, ok := strings.CutPrefix(path, stopMounts); ok {
+		return e.stopMount(set, rest)
+	}
 	rest, ok := strings.CutPrefix(path, ingestMounts)
 	name, _, below := strings.Cut(rest, "/")
 	source, known := set.Edge.Sources[name]
