@@ -60,7 +60,7 @@ func written(t testing.TB, w io.Writer, kind, format string, rows []export.Outco
 
 // Each form, read by somebody else's reader, has the rows that were written.
 func TestFormsSayTheSame(t *testing.T) {
-	want := rows(3000)
+	want := rows(1100)
 	var b bytes.Buffer
 
 	written(t, &b, "outcomes", "parquet", want)
