@@ -134,7 +134,7 @@ func (c *Console) Handler() http.Handler {
 		reply(w, st)
 	})
 	mux.HandleFunc("GET /api/rules/{rule}", c.rule)
-	mux.HandleFunc("GET /api/rules/{rule}/history", c.history)
+	mux.HandleFunc("GET /api/rules/{rule}/history", c.runHistory)
 	mux.HandleFunc("GET /rules/{rule}", c.rulePage)
 	mux.HandleFunc("GET /api/export/{kind}", c.export)
 	mux.HandleFunc("GET /api/ledger", c.ledger)

@@ -47,7 +47,7 @@ const maxMarks = 100
 
 var errNoRun = errors.New("no such run of the rule")
 
-func (c *Console) history(w http.ResponseWriter, r *http.Request) {
+func (c *Console) runHistory(w http.ResponseWriter, r *http.Request) {
 	h, ok := c.historyAsked(w, r)
 	if ok {
 		reply(w, h)

@@ -12,7 +12,7 @@ import (
 	"github.com/seed14307185/refract/segments"
 )
 
-func history(t *testing.T, s *Store) (Run, []Point) {
+func pointsOf(t *testing.T, s *Store) (Run, []Point) {
 	t.Helper()
 	st, _ := s.Standing("invite-teammate")
 	points, err := s.History(context.Background(), st.Run.ID)
@@ -48,11 +48,11 @@ func TestHistoryIsThinnedAsItGrows(t *testing.T) {
 		}
 		settle(t, s)
 		if i%50 == 0 || i > MaxPoints-3 {
-			_, points := history(t, s)
+			_, points := pointsOf(t, s)
 			most = max(most, len(points))
 		}
 	}
-	run, points := history(t, s)
+	run, points := pointsOf(t, s)
 	if most < MaxPoints-5 || most > MaxPoints+1 {
 		t.Errorf("at most %d points were kept, want about %d", most, MaxPoints)
 	}
@@ -88,7 +88,7 @@ func TestHistoryOfEachRun(t *testing.T) {
 	if err := s.Rollback(ctx, "invite-teammate", ByPerson, "ann", "<b>why</b>"); err != nil {
 		t.Fatal(err)
 	}
-	first, points := history(t, s)
+	first, points := pointsOf(t, s)
 	if n := len(points); n < 2 || points[n-1].Treatment.Exposed != arms[rules.Treatment] || points[n-1].Control.Exposed != arms[rules.Control] {
 		t.Fatalf("the history of the stopped run is %+v, exposed were %v", points, arms)
 	}
@@ -101,7 +101,7 @@ func TestHistoryOfEachRun(t *testing.T) {
 	closed(t, s)
 
 	s = open(t, dir, c, nil)
-	second, again := history(t, s)
+	second, again := pointsOf(t, s)
 	if second.ID == first.ID || len(again) == 0 || again[0].Treatment.Exposed+again[0].Control.Exposed > 1 {
 		t.Errorf("the history of the run after it is %+v", again)
 	}
