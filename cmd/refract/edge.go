@@ -276,12 +276,7 @@ func (e *edge) publish() {
 		return down || e.switches.off(r.Name) || !known || s.Run.Version != r.Version || s.Run.Stop != nil ||
 			expired(r, now) || !r.Approved(now) || slices.Contains(warming, r.Segment.Name)
 	})
-	live = live.Staged(func(r *rules.Rule) (share, treatment float64) {
-		if s := standings[r.Name]; s.Run.Version == r.Version && s.Run.Stage.Step > 0 {
-			return s.Run.Stage.Share, s.Run.Stage.Treatment
-		}
-		return r.Rollout.Share, r.Rollout.Treatment
-	})
+	live = atStage(live, standings)
 	var next int64
 	for _, r := range live.Live() {
 		if at := r.Until(); !at.IsZero() && (next == 0 || at.UnixMilli() < next) {
