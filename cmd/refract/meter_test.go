@@ -49,7 +49,8 @@ func TestMetrics(t *testing.T) {
 	editFile(t, filepath.Join(dir, "site/refract.yaml"), func(s string) string {
 		s = strings.Replace(s, "visitor: [", "visitor: [{signed: {cookie: signed, format: hmac, secret: a-secret}}, ", 1)
 		return s + "exposures: [{file: {dir: " + filepath.Join(dir, "exposures") + "}}]\n" +
-			"cohorts: {posthog: {host: " + app.URL + ", project: 4711, key: phx_0123456789abcdef, cohorts: [98]}}\n"
+			"cohorts: {posthog: {host: " + app.URL + ", project: 4711, key: phx_0123456789abcdef, cohorts: [98]}}\n" +
+			"stops: [{name: alertmanager, secret: 0123456789abcdef, rules: all}]\n"
 	})
 	for name, text := range map[string]string{"site/segments/listed.yaml": "all: [{cohort: crm/listed}]\n", "ids": "ann\nbob\n"} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
@@ -65,6 +66,8 @@ func TestMetrics(t *testing.T) {
 	r.do("BREW", "/reports", "", nil, "Cookie", "user=ann; signed=bob")
 	r.do(http.MethodPost, ingestMounts+"segment/v1/track", "", strings.NewReader("{"), "Authorization", "Basic dGVzdC1rZXk6")
 	r.settle()
+	r.mustCommand("drill", "invite-teammate")
+	r.do(http.MethodPost, stopMounts+"alertmanager", "", strings.NewReader("{}"))
 	r.mustCommand("rollback", "invite-teammate", "--why", "drill")
 
 	_, text := r.ask(http.MethodGet, "/metrics", nil)
