@@ -81,6 +81,7 @@ func TestEdge(t *testing.T) {
 // Everything that can be said of how the edge is wired.
 func TestEdgeInFull(t *testing.T) {
 	t.Setenv("REFRACT_TEST_KEY", "a-key")
+	t.Setenv("REFRACT_TEST_SECRET", "0123456789abcdef0123456789abcdef")
 	dir, _ := unpack(t, "testdata/good/edge.txtar")
 	e := load(t, dir).Edge
 	cert, key := filepath.Join(dir, "tls/cert.pem"), filepath.Join(dir, "tls/key.pem")
@@ -122,7 +123,11 @@ func TestEdgeInFull(t *testing.T) {
 			Failures: 3, Cooldown: 10 * time.Second, Connect: 5 * time.Second, Response: time.Minute,
 		}},
 		Limits: Limits{HeaderBytes: 32 << 10, Headers: 100, ReadHeader: 5 * time.Second, Idle: time.Minute, Progress: 20 * time.Second, PerIP: 50},
-		Watch:  true, ServerTiming: true, PageCache: 128 << 20, Cohorts: Cohorts{MaxAge: 24 * time.Hour},
+		Stops: []Monitor{
+			{Name: "alertmanager", Secret: "0123456789abcdef0123456789abcdef"},
+			{Name: "pagerduty", Secret: "0123456789abcdef0123456789abcdef", Rules: []string{"checkout"}},
+		},
+		Watch: true, ServerTiming: true, PageCache: 128 << 20, Cohorts: Cohorts{MaxAge: 24 * time.Hour},
 		AccessLog: AccessLog{Format: "json", Query: true, Omit: []string{"bytes"}, Headers: []string{"User-Agent", "Referer"}, Sample: 0.1},
 		Serving:   Serving{Off: []string{"slow"}, Sample: 0.05},
 		Tracing:   Tracing{"http://127.0.0.1:4318", 0.5},
