@@ -215,8 +215,9 @@ func (w *writer) retire(run Run) error {
 	return w.g.batch.Set(seqKey(keyPast, run.ID), b, nil)
 }
 
-// Marks returns what the ledger has of a rule from one time to another, zero:
-// without an end. Oldest first, and of more than n the last ones.
+// Marks returns what the ledger says was done to a rule from one time to
+// another, zero: without an end. A receipt says it again, and a drill touches
+// nothing. Oldest first, and of more than n the last ones.
 func (s *Store) Marks(ctx context.Context, rule string, from, until time.Time, n int) ([]Entry, error) {
 	if err := s.readable(); err != nil {
 		return nil, err
@@ -235,7 +236,7 @@ func (s *Store) Marks(ctx context.Context, rule string, from, until time.Time, n
 		if e.At.Before(from) {
 			break
 		}
-		if e.Rule == rule && (until.IsZero() || !e.At.After(until)) {
+		if e.Rule == rule && e.Kind != "receipt" && e.Kind != "drill" && (until.IsZero() || !e.At.After(until)) {
 			marks = append(marks, e)
 		}
 	}

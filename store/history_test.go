@@ -113,7 +113,7 @@ func TestHistoryOfEachRun(t *testing.T) {
 		t.Errorf("the runs are %+v, %v", runs, err)
 	}
 	marks, err := s.Marks(ctx, "invite-teammate", first.Started, time.Time{}, 9)
-	if err != nil || len(marks) != 2 || marks[0].Kind != "rollback" || marks[0].Why != "<b>why</b>" || marks[1].Kind != "resume" {
+	if err != nil || len(marks) != 3 || marks[0].Kind != "start" || marks[1].Kind != "rollback" || marks[1].Why != "<b>why</b>" || marks[2].Kind != "resume" {
 		t.Errorf("the marks are %+v, %v", marks, err)
 	}
 	if marks, err = s.Marks(ctx, "invite-teammate", first.Started, c.now(), 1); err != nil || len(marks) != 1 || marks[0].Kind != "resume" {
