@@ -28,6 +28,14 @@ type fate struct {
 	says            []string
 }
 
+// response is what the rule shows: nothing, if it is the A/A test.
+func (f *fate) response() string {
+	if f.rule == "same" {
+		return "none"
+	}
+	return "{inner: " + f.rule + ".html}"
+}
+
 // fates are the ways in which a rule's life can end.
 func fates() []*fate {
 	all := [2]int{100, 100}
@@ -49,7 +57,7 @@ func fates() []*fate {
 		verdict: func(v *outcomes.Verdict) bool {
 			return v.Guardrail == outcomes.Undecided && v.Lift.Low < 0 && v.Lift.High > 0 && v.SRM.State == outcomes.SRMFine
 		},
-		says: []string{"Not known yet whether it helps: ", "The guardrail is undecided: "},
+		says: []string{"show nothing new (A/A)", "And nothing was found: "},
 	}, {
 		rule: "blind", guardrail: "tolerate: 10%, baseline: 10%", converts: [2]int{20, 20}, harms: [2]int{30, 10}, reaches: all, silent: true,
 		state:   "live",
@@ -92,11 +100,11 @@ identity: {visitor: ["cookie:user"]}
 		write("surfaces/"+one.rule+".yaml", "pages: [/%s]\n", one.rule)
 		write("rules/"+one.rule+".yaml", `segment: joined
 surface: %[1]s
-response: {inner: %[1]s.html}
+response: %[3]s
 metric: {event: %[1]s success, within: 2d}
 guardrail: {event: %[1]s harm, within: 2d, %[2]s}
 state: live
-`, one.rule, one.guardrail)
+`, one.rule, one.guardrail, one.response())
 	}
 	return dir
 }
@@ -153,7 +161,7 @@ func TestTruth(t *testing.T) {
 					continue
 				}
 				body := r.get("/"+one.rule, who)
-				treats := arm == rules.Treatment && (week == 0 || one.state == "live")
+				treats := arm == rules.Treatment && one.rule != "same" && (week == 0 || one.state == "live")
 				if strings.Contains(body, "<b>new</b>") != treats {
 					t.Fatalf("%s, in %s of %s, sees %q in week %d", who, arm, one.rule, body, week)
 				}
