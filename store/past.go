@@ -29,7 +29,7 @@ type pastSwitch struct {
 type PastRule struct {
 	SiteRule
 	// Served says whether its response was, and Why what kept it from that:
-	// draft, rolled_back, expired or off.
+	// draft, rolled_back, expired, unapproved or off.
 	Served bool   `json:"served"`
 	Why    string `json:"why,omitempty"`
 	// By is the cause of a rollback, or what turned it off.
@@ -87,6 +87,8 @@ func (p *Past) Rules(site *Site, at time.Time) []PastRule {
 			is.Why, is.By = "off", string(ByFile)
 		case !r.Expires.IsZero() && !at.Before(r.Expires):
 			is.Why = "expired"
+		case r.Unapproved || !r.Until.IsZero() && !at.Before(r.Until):
+			is.Why = "unapproved"
 		case off != "":
 			is.Why, is.By = "off", off
 		default:

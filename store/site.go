@@ -30,6 +30,10 @@ type SiteRule struct {
 	Sentence string      `json:"sentence"`
 	State    rules.State `json:"state"`
 	Expires  time.Time   `json:"expires,omitzero"`
+	// Unapproved says that it lacked approvals when it was loaded, and Until when
+	// it ended by itself: at Expires, or because approvals ran out before.
+	Unapproved bool      `json:"unapproved,omitempty"`
+	Until      time.Time `json:"until,omitzero"`
 }
 
 // ErrNoSite is returned for a load of which nothing was kept: that of an earlier
@@ -42,7 +46,10 @@ func siteKey(hash string) []byte { return append([]byte{keySite}, hash...) }
 func (w *writer) keepSite(set *rules.Set) (hash string, err error) {
 	is := Site{Revision: set.Revision, Off: set.Edge.Off, Rules: []SiteRule{}, Files: map[string]string{}}
 	for _, r := range set.Rules {
-		is.Rules = append(is.Rules, SiteRule{Name: r.Name, Version: r.Version, Sentence: r.Sentence(), State: r.State, Expires: r.Expires})
+		is.Rules = append(is.Rules, SiteRule{
+			Name: r.Name, Version: r.Version, Sentence: r.Sentence(), State: r.State, Expires: r.Expires,
+			Unapproved: !r.Approved(w.s.opts.Now()), Until: r.Until(),
+		})
 	}
 	for name, data := range set.Files {
 		is.Files[name] = string(data)

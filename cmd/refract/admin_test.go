@@ -49,6 +49,14 @@ func TestAdminGuards(t *testing.T) {
 			t.Errorf("a write with the authorization %q: %d %s", authorization, status, body)
 		}
 	}
+	for _, personal := range []string{"/api/events", "/api/export/exposures", "/api/state?files=true"} {
+		if status, _ := r.ask(http.MethodGet, personal, nil); status != http.StatusUnauthorized {
+			t.Errorf("GET %s without the token: %d", personal, status)
+		}
+		if status, body := r.ask(http.MethodGet, personal, header("Authorization", "Bearer open-sesame-0123456789")); status != http.StatusOK {
+			t.Errorf("GET %s with the token: %d %s", personal, status, body)
+		}
+	}
 	if st := r.rule("schedule-report"); st.State != "rolled_back" {
 		t.Fatalf("without the token, the rule became %s", st.State)
 	}

@@ -21,6 +21,7 @@ import (
 	"golang.org/x/crypto/ssh/agent"
 
 	"github.com/seed14307185/refract/approvals"
+	"github.com/seed14307185/refract/console"
 	"github.com/seed14307185/refract/store"
 )
 
@@ -163,6 +164,9 @@ func TestApprovedRuleIsServed(t *testing.T) {
 	if out := r.mustCommand("status"); !strings.Contains(out, "missing: 2 approvals, an approval of legal") {
 		t.Errorf("the status doesn't say what is missing:\n%s", out)
 	}
+	if out := r.mustCommand("state"); !strings.Contains(out, reportsRule+"  unapproved ") {
+		t.Errorf("the state of now:\n%s", out)
+	}
 	key := filepath.Join(a.dir, "ada")
 	writeKey(t, key, a.ada, "")
 	a.approve(t, "--key", key)
@@ -173,6 +177,10 @@ func TestApprovedRuleIsServed(t *testing.T) {
 		t.Errorf("approve says\n%s", out)
 	}
 	reload(true, "live")
+	var then console.State
+	if err := json.Unmarshal([]byte(r.mustCommand("state", "--json", "--at", end.Format(time.RFC3339))), &then); err != nil || len(then.Rules) != 2 || then.Rules[1].Why != "unapproved" {
+		t.Errorf("the state when the approval has run out: %+v, %v", then, err)
+	}
 
 	lastEntry := func() (e store.Entry) {
 		t.Helper()
