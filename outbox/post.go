@@ -32,7 +32,8 @@ const (
 type vendor interface {
 	// limits are how many events, and bytes of body, a request has at most.
 	limits() (events, bytes int)
-	// event returns the exposure in the vendor's form, or why it has none.
+	// event returns the exposure in the vendor's form, or why it has none. It is not
+	// called of a teller.
 	event(x *store.Exposed) (event any, none Reason)
 	// request returns a request with these events. Its context is not used.
 	request(events []json.RawMessage, now time.Time) (*http.Request, error)
@@ -146,6 +147,10 @@ func newPoster(o *Outbox, d rules.Destination) *poster {
 		p.vendor = &amplitude{d.URL, d.Key, d.Group}
 	case "braze":
 		p.vendor = &braze{d.URL, d.Key}
+	case rules.Notices + "slack":
+		p.vendor = &slack{d.URL}
+	case rules.Notices + "webhook":
+		p.vendor = &noticeHook{webhook{d.URL, d.Key}}
 	default:
 		p.vendor = &webhook{d.URL, d.Key}
 	}
@@ -215,13 +220,22 @@ func (p *poster) send(ctx context.Context, letters []store.Letter) result {
 
 // encode returns a letter in the vendor's form, or why it has none.
 func (p *poster) encode(letter []byte) (json.RawMessage, Reason) {
-	var x store.Exposed
-	if json.Unmarshal(letter, &x) != nil {
-		return nil, Damaged
-	}
-	event, none := p.vendor.event(&x)
-	if none != "" {
-		return nil, none
+	var event any
+	if t, ok := p.vendor.(teller); ok {
+		var n store.Notice
+		if json.Unmarshal(letter, &n) != nil {
+			return nil, Damaged
+		}
+		event = t.tell(&n)
+	} else {
+		var x store.Exposed
+		if json.Unmarshal(letter, &x) != nil {
+			return nil, Damaged
+		}
+		var none Reason
+		if event, none = p.vendor.event(&x); none != "" {
+			return nil, none
+		}
 	}
 	b, err := json.Marshal(event)
 	if err != nil {

@@ -22,16 +22,21 @@ type webhook struct{ url, secret string }
 func (w *webhook) limits() (events, bytes int) { return 500, 1_000_000 }
 
 func (w *webhook) event(x *store.Exposed) (any, Reason) {
+	return cloudEvent("refract.exposure", "/refract/rules/"+x.Rule, x.ID, x.UnitID, x.At, x), ""
+}
+
+// cloudEvent returns an event in the form of CloudEvents 1.0.
+func cloudEvent(kind, source, id, subject string, at time.Time, data any) any {
 	return struct {
-		SpecVersion string         `json:"specversion"`
-		ID          string         `json:"id"`
-		Source      string         `json:"source"`
-		Type        string         `json:"type"`
-		Subject     string         `json:"subject"`
-		Time        string         `json:"time"`
-		ContentType string         `json:"datacontenttype"`
-		Data        *store.Exposed `json:"data"`
-	}{"1.0", x.ID, "/refract/rules/" + x.Rule, "refract.exposure", x.UnitID, stamp(x.At), "application/json", x}, ""
+		SpecVersion string `json:"specversion"`
+		ID          string `json:"id"`
+		Source      string `json:"source"`
+		Type        string `json:"type"`
+		Subject     string `json:"subject,omitempty"`
+		Time        string `json:"time"`
+		ContentType string `json:"datacontenttype"`
+		Data        any    `json:"data"`
+	}{"1.0", id, source, kind, subject, stamp(at), "application/json", data}
 }
 
 func (w *webhook) request(events []json.RawMessage, now time.Time) (*http.Request, error) {

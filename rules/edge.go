@@ -24,6 +24,7 @@ type Edge struct {
 	Identity       Identity
 	Events         []events.Observation
 	Exposures      []Destination // who is told of first exposures; no two of one name
+	Notices        []Destination // who is told what was done to rules; no two of one name
 	Cohorts        Cohorts
 	Stops          []Monitor     // who may stop rules from outside; no two of one name
 	Late           time.Duration // how late an event may come in and still count; DefaultLate

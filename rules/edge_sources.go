@@ -134,10 +134,10 @@ func readConsent(v value) *Consent {
 	return c
 }
 
-// Destinations are all that a letter can wait for: those of exposures, and of
-// sources with a tee, in an order of their own.
+// Destinations are all that a letter can wait for: those of exposures, of notices,
+// and of sources with a tee, in an order of their own.
 func (e *Edge) Destinations() []Destination {
-	list := slices.Clone(e.Exposures)
+	list := slices.Concat(e.Exposures, e.Notices)
 	for _, vendor := range vendors {
 		if s := e.Sources[vendor.name]; s.Tee != nil {
 			list = append(list, *s.Tee)

@@ -20,7 +20,7 @@ const (
 )
 
 var edgeKeys = []string{"listen", "origin", "admin", "token", "trusted_proxies", "proxy_protocol", "tls", "limits", "data", "off", "holdout", "watch",
-	"attribute", "sources", "identity", "events", "exposures", "cohorts", "stops", "late", "retain", "access_log", "tracing", "server_timing", "shutdown", "page_cache", "serving", "approvals"}
+	"attribute", "sources", "identity", "events", "exposures", "cohorts", "stops", "notices", "late", "retain", "access_log", "tracing", "server_timing", "shutdown", "page_cache", "serving", "approvals"}
 
 var attributeSyntax = syntax(`^data-[a-z0-9]+(-[a-z0-9]+)*$`)
 
@@ -78,6 +78,7 @@ func readEdge(v value) Edge {
 		}
 	}
 	e.readExposures(f.get("exposures"))
+	e.readNotices(f.get("notices"))
 	e.Cohorts.read(f.get("cohorts"))
 	e.readStops(f.get("stops"))
 	if r, ok := f.get("retain").fields("a mapping with age and bytes", "age", "bytes"); ok {

@@ -89,7 +89,10 @@ func (w *writer) note(e Entry) error {
 	}
 	w.nextEntry++
 	w.head = Hash(b)
-	return w.g.batch.Set(seqKey(keyLedger, e.Seq), b, nil)
+	if err := w.g.batch.Set(seqKey(keyLedger, e.Seq), b, nil); err != nil {
+		return err
+	}
+	return w.notify(&e)
 }
 
 // loadLedger finds the end of the ledger.

@@ -52,7 +52,7 @@ func (m *meter) newStanding() standing {
 		exposures: desc("counter", "exposures_total", "First exposures enrolled."),
 		dropped:   desc("counter", "exposures_dropped_total", "Exposures and observed events dropped: the queue was full.", "reason"),
 
-		pending:      desc("gauge", "outbox_pending", "What waits for the destination: exposures, or for tee:SOURCE requests.", "destination"),
+		pending:      desc("gauge", "outbox_pending", "What waits for the destination: exposures, for tee:SOURCE requests, for notices:NAME notices.", "destination"),
 		pendingBytes: desc("gauge", "outbox_pending_bytes", "Bytes of what waits for the destination.", "destination"),
 		oldest:       desc("gauge", "outbox_oldest_age_seconds", "How long the oldest of them has waited; 0: none waits.", "destination"),
 		sent:         desc("counter", "outbox_sent_total", "Exposures, or requests, that the destination took.", "destination"),

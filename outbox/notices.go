@@ -1,0 +1,109 @@
+package outbox
+
+import (
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/seed14307185/refract/outcomes"
+	"github.com/seed14307185/refract/store"
+)
+
+// teller is a vendor that is told what was done to rules, in place of
+// exposures.
+type teller interface {
+	// tell returns the notice in the vendor's form.
+	tell(n *store.Notice) any
+}
+
+// noticeHook takes notices as CloudEvents, one or more a message, signed as
+// exposures are.
+type noticeHook struct{ webhook }
+
+func (h *noticeHook) tell(n *store.Notice) any {
+	return cloudEvent("refract."+n.Kind, "/refract/"+cmp.Or(n.Node, "ledger"), n.ID, n.Rule, n.At, n)
+}
+
+// slack is an incoming webhook of Slack's, or of who takes the same. It takes
+// one message a request, and knows no repetitions.
+type slack struct{ url string }
+
+// maxText is what Slack shows of a text, in characters, with some room.
+const maxText = 3500
+
+func (s *slack) limits() (events, bytes int) { return 1, 40_000 }
+
+func (s *slack) event(*store.Exposed) (any, Reason) { return nil, Damaged }
+
+func (s *slack) tell(n *store.Notice) any {
+	return struct {
+		Text string `json:"text"`
+	}{noticeText(n)}
+}
+
+func (s *slack) request(events []json.RawMessage, _ time.Time) (*http.Request, error) {
+	return posted(s.url, events[0])
+}
+
+func (s *slack) judge(a *answer, _ int) verdict { return byStatus(a) }
+
+// noticeText is a notice for people, in Slack's markup: what happened, the rule
+// in a sentence, the counts that decided, and what can be done.
+func noticeText(n *store.Notice) string {
+	escape := strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;", "`", "'", "*", "∗")
+	said := func(s string) string { return escape.Replace(strings.Join(strings.Fields(s), " ")) }
+	rule := said(n.Rule)
+	var lines []string
+	add := func(format string, args ...any) { lines = append(lines, fmt.Sprintf(format, args...)) }
+	switch n.Kind {
+	case "rollback":
+		cause := "its file"
+		if n.Stop != nil {
+			cause = string(n.Stop.Cause)
+		}
+		add("*Rolled back: %s*, by %s", rule, said(cause))
+	case "resume":
+		add("*Resumed: %s*: new counts, the same people keep their arms", rule)
+	case "ramp":
+		add("*Next step of the ramp: %s*", rule)
+		if n.Stage != nil {
+			lines[0] += fmt.Sprintf(": %.4g %% take part", 100*n.Stage.Share)
+		}
+	case "expire":
+		add("*Expired: %s*", rule)
+	case "drill":
+		add("*The drill failed: %s*: %s", rule, said(n.Drill.Failed))
+	case "off", "on":
+		add("*%s: %s*", map[string]string{"off": "Off", "on": "On again"}[n.Kind], cmp.Or(rule, "every rule"))
+	}
+	if n.Node != "" {
+		lines[0] += " on " + said(n.Node)
+	}
+	if n.Who != "" || n.Why != "" {
+		add("%s", strings.TrimSpace(cmp.Or(said(n.Who), "nobody named")+": "+said(n.Why)))
+	}
+	if n.Sentence != "" {
+		add("> %s", said(n.Sentence))
+	}
+	if n.Stop != nil && n.Stop.Cause == store.ByGuardrail && n.Stop.Tally != nil && n.Stop.Verdict != nil {
+		var t, c outcomes.Counts
+		for _, e := range n.Stop.Tally.Epochs {
+			t, c = t.Plus(e.TreatmentArm), c.Plus(e.ControlArm)
+		}
+		add("harmed: %d of %d in treatment, %d of %d in control; ln E = %.3f", t.Harmed, t.Settled, c.Harmed, c.Settled, n.Stop.Verdict.LogE)
+	}
+	switch n.Kind {
+	case "rollback":
+		add("`refract receipt %s` says more; `refract resume %s` starts it again", rule, rule)
+	case "ramp", "resume":
+		add("`refract rollback %s` stops it", rule)
+	}
+	text := []rune(strings.Join(lines, "\n"))
+	if len(text) > maxText {
+		text = append(text[:maxText], '…')
+	}
+	return string(text)
+}
