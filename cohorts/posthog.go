@@ -46,6 +46,9 @@ const (
 	// rounds is how often pages are taken anew if the cohort was calculated anew
 	// while they were.
 	rounds = 3
+	// maxBarren is how many pages in a row may have no id: after each of them
+	// there may be said to be another, for ever.
+	maxBarren = 100
 )
 
 // errRefused is of an answer that won't be another one the next time.
@@ -198,6 +201,7 @@ func (p *pull) members(ctx context.Context, c *pulled) ([]segments.Unit, error) 
 	at := p.path(c, "persons")
 	at.RawQuery = url.Values{"format": {"json"}, "limit": {strconv.Itoa(pageSize)}}.Encode()
 	var members []segments.Unit
+	barren := 0
 	for seen := map[string]bool{}; at != nil; {
 		if seen[at.String()] {
 			return nil, fmt.Errorf("the page after %s is one before it", at)
@@ -221,6 +225,7 @@ func (p *pull) members(ctx context.Context, c *pulled) ([]segments.Unit, error) 
 		}); err != nil {
 			return nil, err
 		}
+		before := len(members)
 		for _, person := range *page.Results {
 			for _, id := range person.DistinctIDs {
 				if id != "" && len(id) <= events.MaxID && plain(id) { // else nobody comes by it
@@ -230,6 +235,12 @@ func (p *pull) members(ctx context.Context, c *pulled) ([]segments.Unit, error) 
 		}
 		if len(members) > MaxMembers {
 			return nil, fmt.Errorf("%w: it has more than %d ids", errRefused, MaxMembers)
+		}
+		if barren++; len(members) > before {
+			barren = 0
+		}
+		if barren > maxBarren {
+			return nil, fmt.Errorf("more than %d pages in a row have no ids", maxBarren)
 		}
 		next, err := p.after(at, page.Next)
 		if err != nil {

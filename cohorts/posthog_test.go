@@ -269,6 +269,29 @@ func TestPullNext(t *testing.T) {
 	}
 }
 
+// TestPullBarren: a cohort whose pages have nobody on them, and never end, holds
+// up no other one.
+func TestPullBarren(t *testing.T) {
+	pulling(t, func(p *posthog, k *kept, puller *cohorts.Puller) {
+		p.meta[99], p.persons[99] = p.meta[98], [][]string{{"eve"}}
+		p.before = func(w http.ResponseWriter, r *http.Request, n int) bool {
+			if !strings.HasSuffix(r.URL.Path, "/98/persons/") {
+				return false
+			}
+			answer(w, map[string]any{"next": fmt.Sprintf("?offset=%d", n), "results": []any{map[string]any{"distinct_ids": []string{}}}})
+			return true
+		}
+		puller.Use(project(98, 99))
+		time.Sleep(time.Hour)
+		if got := k.of("posthog/99"); got != "eve" || k.age("posthog/99") > 30*time.Minute {
+			t.Errorf("the other cohort has %q, %s old", got, k.age("posthog/99"))
+		}
+		if k.of("posthog/98") != "" || p.logged("can't be pulled") != 1 || p.logged("have no ids") != 1 {
+			t.Errorf("the log: %s", p.logs())
+		}
+	})
+}
+
 // TestPullNonsense: an answer that is none is no empty membership.
 func TestPullNonsense(t *testing.T) {
 	for path, bodies := range map[string][]string{
