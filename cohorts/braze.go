@@ -103,7 +103,7 @@ func (h *braze) end(ttl any) (time.Time, error) {
 		return time.Time{}, events.Refuse(events.RefusedType, "ttl_s must be a number of seconds")
 	}
 	if seconds != 0 {
-		if !(seconds > 0 && seconds <= maxTTL) {
+		if !(seconds >= 1 && seconds <= maxTTL) {
 			return time.Time{}, events.Refuse(events.RefusedType, "ttl_s must be between 1 and %d", maxTTL)
 		}
 		d = time.Duration(seconds * float64(time.Second))

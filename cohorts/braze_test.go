@@ -25,7 +25,7 @@ func TestBraze(t *testing.T) {
 	for name, body := range map[string]string{
 		"nobody": `{"segment":"stuck-in-setup","external_id":""}`, "no segment": `{"external_id":"ann"}`,
 		"another op": `{"segment":"s","op":"drop","external_id":"ann"}`, "an odd end": `{"segment":"s","external_id":"ann","ttl_s":"soon"}`,
-		"a past end": `{"segment":"s","external_id":"ann","ttl_s":-1}`, "no end": `{"segment":"s","external_id":"ann","ttl_s":1e12}`,
+		"a past end": `{"segment":"s","external_id":"ann","ttl_s":-1}`, "no end to speak of": `{"segment":"s","external_id":"ann","ttl_s":1e-10}`, "no end": `{"segment":"s","external_id":"ann","ttl_s":1e12}`,
 		"a list": `{"segment":"s","external_id":["ann"]}`,
 	} {
 		post(name, body, 400, "false")
