@@ -310,7 +310,7 @@ func (p *pull) try(ctx context.Context, u *url.URL, read func(*json.Decoder) err
 	}
 	asked := retryAfter(resp.Header.Get("Retry-After"), time.Now())
 	p.pause = time.Now().Add(min(asked, longestAsked))
-	return refusal(resp)
+	return refusal(resp, p.from.Key)
 }
 
 // retryAfter reads RFC 9110, 10.2.3.
@@ -324,17 +324,20 @@ func retryAfter(s string, now time.Time) time.Duration {
 	return 0
 }
 
-// refusal is the error of an answer other than 200.
-func refusal(resp *http.Response) error {
+// refusal is the error of an answer other than 200. It is for the log, which the
+// key is not for, should the answer repeat that.
+func refusal(resp *http.Response, key string) error {
 	const most = 200
-	body, _ := io.ReadAll(io.LimitReader(resp.Body, most)) // for the log, as far as it can be had
-	text := strings.Join(strings.Fields(strings.ToValidUTF8(string(body), "")), " ")
+	less := func(said string) string { return strings.ReplaceAll(said, key, "(the key)") }
+	body, _ := io.ReadAll(io.LimitReader(resp.Body, 64<<10)) // as far as it can be had
+	said := less(string(body))                               // before it is cut, or a part of the key would stay
+	text := strings.Join(strings.Fields(strings.ToValidUTF8(said[:min(len(said), most)], "")), " ")
 	err := errors.New(strings.TrimSpace(resp.Status + " " + text))
 	switch s := resp.StatusCode; {
 	case s == http.StatusRequestTimeout, s == http.StatusTooEarly, s == http.StatusTooManyRequests, s >= 500:
 		return err
 	case s >= 300 && s < 400:
-		return fmt.Errorf("%w: %w\nhint: posthog.host is another: %s", errRefused, err, resp.Header.Get("Location"))
+		return fmt.Errorf("%w: %w\nhint: posthog.host is another: %s", errRefused, err, less(resp.Header.Get("Location")))
 	case s == http.StatusUnauthorized, s == http.StatusForbidden:
 		return fmt.Errorf("%w: %w\nhint: is the key a personal one of this host, and has it the scopes cohort:read and person:read?", errRefused, err)
 	case s == http.StatusNotFound:
