@@ -151,21 +151,12 @@ func (c *courier) deliver(letters []store.Letter) {
 			if !c.failing {
 				c.failing = true
 				c.o.Log.Warn("a destination does not take what it is sent: it waits and is tried again",
-					slog.String("destination", c.to.Name), slog.String("error", c.less(r.err.Error())))
+					slog.String("destination", c.to.Name), slog.String("error", withoutKey(r.err.Error(), c.to.Key)))
 			}
 			c.wait(max(c.interval.NextBackOff(), min(r.pause, longestAsked)))
 			return
 		}
 	}
-}
-
-// less is what a destination said, less the key, should it repeat that: the log
-// is not for secrets.
-func (c *courier) less(said string) string {
-	if c.to.Key == "" {
-		return said
-	}
-	return strings.ReplaceAll(said, c.to.Key, "(the key)")
 }
 
 // count counts letters that are done with.
@@ -179,7 +170,7 @@ func (c *courier) count(r result) {
 	if now := c.o.Now(); r.said != "" && now.Sub(c.told) >= complain {
 		c.told = now
 		c.o.Log.Warn("a destination refuses what it is sent: it is dropped, and refract_outbox_dropped_total counts it",
-			slog.String("destination", c.to.Name), slog.String("answer", c.less(r.said)))
+			slog.String("destination", c.to.Name), slog.String("answer", withoutKey(r.said, c.to.Key)))
 	}
 	if sent == 0 {
 		return

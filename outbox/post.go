@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -46,6 +47,7 @@ type answer struct {
 	status int
 	header http.Header
 	body   []byte
+	key    string // that the request showed; empty: none
 }
 
 // verdict is what an answer means.
@@ -89,11 +91,22 @@ func byStatus(a *answer) verdict {
 	return verdict{kind: wrong}
 }
 
-// text is the answer for the log, shortened.
+// text is the answer for the log, shortened; before that, less the key, or a part
+// of it could stay.
 func (a *answer) text() string {
 	const most = 200
-	body := strings.Join(strings.Fields(strings.ToValidUTF8(string(a.body[:min(len(a.body), most)]), "")), " ")
+	said := withoutKey(string(a.body), a.key)
+	body := strings.Join(strings.Fields(strings.ToValidUTF8(said[:min(len(said), most)], "")), " ")
 	return strings.TrimSpace(fmt.Sprintf("%d %s %s", a.status, http.StatusText(a.status), body))
+}
+
+// withoutKey is what a destination said, less the key, should it repeat that,
+// also as HTTP Basic has it: the log is not for secrets.
+func withoutKey(said, key string) string {
+	if key == "" {
+		return said
+	}
+	return strings.NewReplacer(key, "(the key)", base64.StdEncoding.EncodeToString([]byte(key+":")), "(the key)").Replace(said)
 }
 
 // pause is how long the destination asks to wait: Retry-After (RFC 9110,
@@ -116,6 +129,7 @@ func (a *answer) pause(now time.Time) time.Duration {
 type poster struct {
 	client http.Client
 	now    func() time.Time
+	key    string
 	vendor vendor
 }
 
@@ -135,7 +149,7 @@ func newClient(o *Outbox) http.Client {
 }
 
 func newPoster(o *Outbox, d rules.Destination) *poster {
-	p := &poster{now: o.Now, client: newClient(o)}
+	p := &poster{now: o.Now, client: newClient(o), key: d.Key}
 	switch d.Kind {
 	case "segment":
 		p.vendor = &segment{d.URL, d.Key}
@@ -266,11 +280,12 @@ func (p *poster) post(ctx context.Context, events []json.RawMessage) (*answer, e
 		return nil, err
 	}
 	req.Header.Set("User-Agent", library)
-	return exchange(ctx, &p.client, req)
+	return exchange(ctx, &p.client, req, p.key)
 }
 
-// exchange sends a request and returns the answer, within answerTimeout.
-func exchange(ctx context.Context, client *http.Client, req *http.Request) (*answer, error) {
+// exchange sends a request, which shows a key, and returns the answer, within
+// answerTimeout.
+func exchange(ctx context.Context, client *http.Client, req *http.Request, key string) (*answer, error) {
 	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
 	resp, err := client.Do(req.WithContext(ctx))
@@ -287,7 +302,7 @@ func exchange(ctx context.Context, client *http.Client, req *http.Request) (*ans
 	if err != nil {
 		return nil, fmt.Errorf("%s: the answer broke off: %w", req.URL.Host, err)
 	}
-	return &answer{resp.StatusCode, resp.Header, body}, nil
+	return &answer{resp.StatusCode, resp.Header, body, key}, nil
 }
 
 // posted returns a request that posts a value as JSON.

@@ -27,6 +27,7 @@ const lanes = 8
 type tee struct {
 	client http.Client
 	url    string
+	key    string
 	now    func() time.Time
 	judge  func(a *answer, n int) verdict
 	trying context.Context // no further request once it is over
@@ -36,7 +37,7 @@ type tee struct {
 }
 
 func newTee(o *Outbox, d rules.Destination, trying context.Context) *tee {
-	t := &tee{client: newClient(o), url: d.URL, now: o.Now, trying: trying, ahead: map[uint64]outcome{}}
+	t := &tee{client: newClient(o), url: d.URL, key: d.Key, now: o.Now, trying: trying, ahead: map[uint64]outcome{}}
 	switch strings.TrimPrefix(d.Kind, rules.Tee) {
 	case "posthog":
 		t.judge = (&posthog{}).judge
@@ -179,7 +180,7 @@ func (t *tee) one(ctx context.Context, letter []byte) outcome {
 	if err != nil {
 		return outcome{done: true, dropped: Damaged, said: err.Error()}
 	}
-	a, err := exchange(ctx, &t.client, req)
+	a, err := exchange(ctx, &t.client, req, t.key)
 	if err != nil {
 		return outcome{err: err}
 	}
