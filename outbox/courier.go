@@ -107,6 +107,16 @@ func (c *courier) run(before <-chan struct{}) {
 	}
 }
 
+// ended says whether run has returned, as it does when its queue is gone.
+func (c *courier) ended() bool {
+	select {
+	case <-c.done:
+		return true
+	default:
+		return false
+	}
+}
+
 // take returns letters that are due.
 func (c *courier) take() ([]store.Letter, error) {
 	most, bytes := c.sender.limits()

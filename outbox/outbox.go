@@ -81,8 +81,8 @@ type Count struct {
 }
 
 // Use makes the destinations those that are told. One that is as before goes
-// on; one that changed, of the same name, has what waits for it sent anew. The
-// store must have their queues.
+// on; one that changed, of the same name, has what waits for it sent anew, and
+// so has one whose queue was away meanwhile. The store must have their queues.
 func (o *Outbox) Use(list []rules.Destination) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -98,7 +98,7 @@ func (o *Outbox) Use(list []rules.Destination) {
 	now := map[string]*courier{}
 	for _, d := range list {
 		before := o.couriers[d.Name]
-		if before != nil && before.to == d {
+		if before != nil && before.to == d && !before.ended() {
 			now[d.Name] = before
 			continue
 		}

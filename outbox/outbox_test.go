@@ -13,8 +13,10 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 
 	"github.com/seed14307185/refract/rules"
+	"github.com/seed14307185/refract/store"
 )
 
 // TestAnswers is what each destination's answers mean. The first answer of a
@@ -200,6 +202,49 @@ func TestRedirectIsNotFollowed(t *testing.T) {
 		t.Errorf("%d requests elsewhere, sent %d, failed %d", len(elsewhere.requests()), c.Sent, c.Failed)
 	}
 }
+
+// passing is a pile whose queue can go away.
+type passing struct {
+	*pile
+	away chan struct{} // has one for each time
+}
+
+func (w *passing) Take(ctx context.Context, queue string, most, bytes int) ([]store.Letter, error) {
+	select {
+	case <-w.away:
+		return nil, store.ErrNoQueue
+	default:
+	}
+	return w.pile.Take(ctx, queue, most, bytes)
+}
+
+// TestQueueWasAway: a set that was given up after the store had it takes the
+// queues away, and the next one brings them back.
+func TestQueueWasAway(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := &passing{newPile(), make(chan struct{}, 1)}
+		o, got := &Outbox{Store: p, Log: slog.New(slog.DiscardHandler)}, 0
+		o.Transport = roundTrip(func(*http.Request) (*http.Response, error) {
+			got++
+			return &http.Response{StatusCode: 200, Body: http.NoBody}, nil
+		})
+		list := []rules.Destination{{Name: "it", Kind: "webhook", URL: "http://it.test", MaxBytes: 1 << 20}}
+		p.away <- struct{}{}
+		o.Use(list)
+		synctest.Wait()
+		p.put(visitor("ann"))
+		o.Use(list)
+		synctest.Wait()
+		if got != 1 {
+			t.Errorf("%d requests, want 1", got)
+		}
+		o.Close(t.Context())
+	})
+}
+
+type roundTrip func(*http.Request) (*http.Response, error)
+
+func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
 // TestUse: a destination that is gone gets nothing more, one that came gets
 // what waits, one that is as before goes on, and one that moved is told there.
