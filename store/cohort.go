@@ -126,7 +126,7 @@ func (s *Store) ReplaceCohort(ctx context.Context, name string, limit time.Durat
 }
 
 // replaceCohort is ReplaceCohort for who holds refreshing.
-func (s *Store) replaceCohort(ctx context.Context, c Cohort, members []segments.Unit) error {
+func (s *Store) replaceCohort(ctx context.Context, c Cohort, members []segments.Unit) (err error) {
 	select {
 	case <-s.stop:
 		return ErrUnavailable
@@ -134,14 +134,17 @@ func (s *Store) replaceCohort(ctx context.Context, c Cohort, members []segments.
 	}
 	// From here on the writer notes who is merged into whom: those that are
 	// merged already are resolved here, the others when the versions are changed.
+	c.Version = s.version.Add(1)
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.do(context.WithoutCancel(ctx), func(w *writer) error { return w.giveUp(c) }))
+		}
+	}()
 	if err := s.do(ctx, func(w *writer) error { w.noting, w.noted = true, nil; return nil }); err != nil {
 		return err
 	}
-	c.Version = s.version.Add(1)
-	var err error
 	if c.Members, err = s.writeMembers(ctx, c.Name, c.Version, members); err != nil {
-		forget := func(w *writer) error { w.noting, w.noted = false, nil; return nil }
-		return errors.Join(fmt.Errorf("cohort %s: %w", c.Name, err), s.do(context.WithoutCancel(ctx), forget))
+		return fmt.Errorf("cohort %s: %w", c.Name, err)
 	}
 	return s.do(ctx, func(w *writer) error { return w.flip(c) })
 }

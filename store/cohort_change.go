@@ -121,6 +121,16 @@ func (s *Store) DropCohort(ctx context.Context, name string) error {
 	})
 }
 
+// giveUp forgets a version that has not become the present one. It comes after
+// whatever its refresh has asked for: who asked may have left before the answer.
+func (w *writer) giveUp(c Cohort) error {
+	w.noting, w.noted = false, nil
+	if w.cohorts[c.Name].Version == c.Version {
+		return nil
+	}
+	return w.g.batch.DeleteRange(seqKey(keyMember, c.Version), seqKey(keyMember, c.Version+1), nil)
+}
+
 // memberOf returns a member's value as the group has left it; nil: they are
 // none.
 func (w *writer) memberOf(key []byte) ([]byte, error) {

@@ -146,6 +146,56 @@ func TestHalfARefreshIsNeverSeen(t *testing.T) {
 	}
 }
 
+// Who asks for a refresh may leave at any moment of it: nothing of one that was
+// not made stays behind.
+func TestRefreshIsGivenUp(t *testing.T) {
+	c := &clock{t: epoch}
+	s := open(t, t.TempDir(), c, nil)
+	defer closed(t, s)
+	for n := 1; ; n++ {
+		ctx := &leaving{Context: context.Background(), looks: n}
+		err := s.ReplaceCohort(ctx, synced, 0, visitors("ann", "bob"))
+		noting, is := false, Cohort{}
+		if err := s.do(context.Background(), func(w *writer) error { noting, is = w.noting, w.cohorts[synced]; return nil }); err != nil {
+			t.Fatal(err)
+		}
+		if noting {
+			t.Errorf("left at look %d: merges are noted for ever", n)
+		}
+		for version := uint64(1); version <= s.version.Load(); version++ {
+			b, err := s.get(memberKey(nil, version, visitors("bob")[0]))
+			if err != nil || b != nil != (version == is.Version || version == is.Before) {
+				t.Errorf("left at look %d: version %d of the members is there: %v, and %d is the present one: %v", n, version, b != nil, is.Version, err)
+			}
+		}
+		if err == nil {
+			break
+		}
+	}
+}
+
+// leaving is a context that ends when it is looked at so many times.
+type leaving struct {
+	context.Context
+	looks int
+}
+
+func (l *leaving) Done() <-chan struct{} {
+	if l.looks--; l.looks >= 0 {
+		return nil
+	}
+	over := make(chan struct{})
+	close(over)
+	return over
+}
+
+func (l *leaving) Err() error {
+	if l.looks >= 0 {
+		return nil
+	}
+	return context.Canceled
+}
+
 // Readers see the old members or the new ones, whole, while a refresh is made.
 func TestRefreshIsAtomic(t *testing.T) {
 	ctx := context.Background()
