@@ -131,8 +131,11 @@ func (t *Tally) addDetail(o *Tally) {
 		t.Started = 0
 	}
 	if t.Started == 0 {
-		t.Latest, t.Days, t.Weeks = 0, nil, nil
+		t.Earliest, t.Latest, t.Days, t.Weeks = 0, 0, nil, nil
 		return
+	}
+	if o.Earliest != 0 {
+		t.Earliest = earlier(t.Earliest, o.Earliest)
 	}
 	t.Latest = max(t.Latest, o.Latest)
 	for len(t.Days) < len(o.Days) {

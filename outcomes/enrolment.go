@@ -55,7 +55,7 @@ func Enrol(t *Tally, known *Enrolment, x *rules.Exposure) (now Enrolment, first 
 		now = Enrolment{Arm: x.Arm, Treatment: x.Treatment, At: x.At.UnixMilli()}
 		t.count(&now, +1)
 		if t.Started != 0 {
-			t.Latest = max(t.Latest, now.At)
+			t.Earliest, t.Latest = earlier(t.Earliest, now.At), max(t.Latest, now.At)
 		}
 		return now, true
 	}

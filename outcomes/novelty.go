@@ -65,5 +65,6 @@ func (s *strata) addWeek(w *Week, m *rules.Metric) {
 	s.addRatio(MomentSample{w.Treatment, t.Sums.Moments(m, t.Matured, t.Converted), c.Sums.Moments(m, c.Matured, c.Converted)})
 }
 
-// days is how many whole days of a run its exposures span.
-func (t *Tally) days() int { return int(max(0, t.Latest-t.Started) / dayMillis) }
+// days is how many whole days of a run its exposures span: from the first one
+// on, for a rule may be live long before its surface is on any page.
+func (t *Tally) days() int { return int(max(0, t.Latest-max(t.Started, t.Earliest)) / dayMillis) }

@@ -94,9 +94,9 @@ func falseNovelty(runs, first, units, every int) (flagged int) {
 // that it did not help, wait for nothing.
 func TestTooEarlyToCall(t *testing.T) {
 	r := testRule()
-	run := func(days int64, treatment, control int) Verdict {
+	run := func(days int64, treatment, control int, waited int64) Verdict {
 		tally := NewTally()
-		tally.Started = 1000
+		tally.Started = 1000 - waited*dayMillis
 		for arm, converted := range map[rules.Arm]int{rules.Treatment: treatment, rules.Control: control} {
 			for i := range 3000 {
 				n, _ := Enrol(tally, nil, &rules.Exposure{Arm: arm, Treatment: .5, At: time.UnixMilli(1000 + int64(i)*days*dayMillis/2999)})
@@ -112,15 +112,17 @@ func TestTooEarlyToCall(t *testing.T) {
 		name               string
 		days               int64
 		treatment, control int
+		waited             int64 // days from the run's start to the first exposure
 		want               string
 	}{
-		{"a day less", 6, 400, 300, "too early to call it, 6 days of 7; so far Invited within 10 days changed by +33.3 %"},
-		{"a week", 7, 400, 300, "It helped"},
-		{"harm is not waited for", 1, 300, 400, "It did not help"},
-		{"nothing to call", 1, 300, 300, "which includes no change"},
+		{"a day less", 6, 400, 300, 0, "too early to call it, 6 days of 7; so far Invited within 10 days changed by +33.3 %"},
+		{"a week", 7, 400, 300, 0, "It helped"},
+		{"live for long, and seen for a day", 1, 400, 300, 30, "too early to call it, 1 days of 7"},
+		{"harm is not waited for", 1, 300, 400, 0, "It did not help"},
+		{"nothing to call", 1, 300, 300, 0, "which includes no change"},
 	} {
 		r.Metric.Expect = "increase"
-		v := run(c.days, c.treatment, c.control)
+		v := run(c.days, c.treatment, c.control, c.waited)
 		if s := v.Sentence(r); !strings.Contains(s, c.want) || v.TooEarly != (c.days < 7) {
 			t.Errorf("%s: %+v: %s", c.name, v, s)
 		}

@@ -221,7 +221,7 @@ func recount(history []step, r *rules.Rule) *Tally {
 		if x == nil {
 			continue
 		}
-		t.Latest = max(t.Latest, p.latest())
+		t.Earliest, t.Latest = earlier(t.Earliest, x.at), max(t.Latest, p.latest())
 		if p.mixed() {
 			t.Mixed++
 			continue

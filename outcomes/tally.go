@@ -71,9 +71,12 @@ type Tally struct {
 
 	// Started is when the run began, in Unix milliseconds, set before the first
 	// fold. While it is 0, as in the tally of a run that an earlier release
-	// began, Latest, Days and Weeks are not kept.
+	// began, Earliest, Latest, Days and Weeks are not kept.
 	Started int64 `json:"started,omitempty"`
-	Latest  int64 `json:"latest,omitempty"` // the latest first exposure, in Unix milliseconds
+	// Earliest and Latest are the earliest and the latest first exposure, in Unix
+	// milliseconds. An earlier release did not keep Earliest.
+	Earliest int64 `json:"earliest,omitempty"`
+	Latest   int64 `json:"latest,omitempty"`
 	// Days has the first outcomes by whole days since the unit's exposure, the
 	// 30th also what came later. Epochs are pooled: it is to be looked at, and
 	// no test reads it.
