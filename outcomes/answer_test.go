@@ -36,3 +36,34 @@ func TestAnswerIsTheSentences(t *testing.T) {
 		t.Errorf("only %v were met", met)
 	}
 }
+
+// An A/A test can't have helped, whatever was found; nor does a breach that came
+// before the arms' sizes went wrong have a change to tell of.
+func TestAnswerOfNothing(t *testing.T) {
+	r := &rules.Rule{Response: rules.Response{Operation: rules.None}, Metric: rules.Metric{Event: "Invited", Expect: "increase"},
+		Guardrail: rules.Guardrail{Event: "Left", Alpha: .05}}
+	for _, c := range []struct {
+		v    Verdict
+		want Answer
+		says string
+	}{
+		{Verdict{Lift: Lift{Collecting: true}, Harm: Lift{Collecting: true}}, NotKnown, "Nothing is known yet"},
+		{Verdict{Lift: Lift{Low: -.1, High: .1}, Harm: Lift{Collecting: true}}, NothingFound, "nothing was found"},
+		{Verdict{Lift: Lift{Low: .1, High: .3}, Harm: Lift{Collecting: true}}, Invalid, "Something is wrong"},
+		{Verdict{Lift: Lift{Low: -.1, High: .1}, Guardrail: Breached, Harm: Lift{Collecting: true}}, Invalid, "Something is wrong"},
+		{Verdict{Lift: Lift{Low: .1, High: .3}, SRM: SRM{State: SRMInvalid}}, Invalid, "Something is wrong"},
+	} {
+		answer, sentence := c.v.Answer(r), c.v.Sentence(r)
+		if answer != c.want || !strings.Contains(sentence, c.says) {
+			t.Errorf("%+v: %q, %q", c.v, answer, sentence)
+		}
+		if c.v.SRM.State == SRMInvalid && strings.Contains(sentence, "changed by") {
+			t.Errorf("arms that can't be compared have a change: %q", sentence)
+		}
+	}
+	r.Response = rules.Response{}
+	v := Verdict{Guardrail: Breached, Harm: Lift{Low: .2, High: .9}, SRM: SRM{State: SRMInvalid}}
+	if s := v.Sentence(r); strings.Contains(s, "changed by") || !strings.Contains(s, "Rolled back") {
+		t.Errorf("a breach, and then an invalid sample ratio: %q", s)
+	}
+}

@@ -45,7 +45,7 @@ func (v Verdict) breach(r *rules.Rule) string {
 		"(E = %s, rolled back from %s on; anytime p = %.2g).",
 		within(r.Guardrail.Event, r.Guardrail.Within), percent(r.Guardrail.Tolerate),
 		number(v.MaxLogE), number(limit(r)), v.P)
-	if !v.Harm.Collecting {
+	if !v.Harm.Collecting && v.SRM.State != SRMInvalid {
 		s += fmt.Sprintf(" Among those whose time is over it changed by %s; an estimate at a stop leans to the extreme.",
 			v.Harm.interval())
 	}
