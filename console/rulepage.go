@@ -22,13 +22,14 @@ var rulePageHTML string
 
 var rulePageTemplate = sync.OnceValue(func() *template.Template {
 	return template.Must(template.New("rule").Funcs(template.FuncMap{
-		"when":   func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 MST") },
-		"minute": func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04") },
-		"title":  func(a outcomes.Answer) string { return strings.ToUpper(string(a[:1])) + string(a[1:]) },
-		"inc":    func(i int) int { return i + 1 },
-		"sum":    func(a, b int64) int64 { return a + b },
-		"change": func(f float64) string { return fmt.Sprintf("%+.1f %%", 100*f) },
-		"lines":  func(p *Pace, v outcomes.Verdict) []string { return p.Lines(v) },
+		"when":         func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 MST") },
+		"minute":       func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04") },
+		"title":        func(a outcomes.Answer) string { return strings.ToUpper(string(a[:1])) + string(a[1:]) },
+		"inc":          func(i int) int { return i + 1 },
+		"sum":          func(a, b int64) int64 { return a + b },
+		"incomparable": func(p store.Point) bool { return outcomes.Incomparable(p.SRM) },
+		"change":       func(f float64) string { return fmt.Sprintf("%+.1f %%", 100*f) },
+		"lines":        func(p *Pace, v outcomes.Verdict) []string { return p.Lines(v) },
 	}).Parse(rulePageHTML))
 })
 
@@ -103,6 +104,11 @@ func (p *rulePage) Last() store.Point {
 	return store.Point{}
 }
 
+// Incomparable says that the run's arms can't be compared, by its sample ratio.
+func (p *rulePage) Incomparable() bool {
+	return outcomes.Incomparable(p.Last().SRM) || p.Present && p.Verdict.SRM.State == outcomes.SRMInvalid
+}
+
 // drawing is a chart with what stands above and below it.
 type drawing struct {
 	Title, Note string
@@ -167,6 +173,13 @@ func (p *rulePage) effect() drawing {
 			return "0 %"
 		}
 		return fmt.Sprintf("%+.3g %%", 100*v)
+	}
+	if p.Incomparable() {
+		f.Note = "No change is shown: the sizes of the arms don't fit the probability of treatment, so they can't be compared."
+		c := p.overTime("effect", f.Title, "The results are invalid: no change is shown.", even(-.1, .1, func(float64) string { return "" }))
+		c.level("bad", 0, "invalid")
+		f.Chart = c.done()
+		return f
 	}
 	if len(change) == 0 {
 		c := p.overTime("effect", f.Title, "Still collecting: nothing to show yet.", even(-.1, .1, label))

@@ -3,6 +3,7 @@ package console
 import (
 	"bytes"
 	"flag"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -195,5 +196,42 @@ func TestPace(t *testing.T) {
 	}
 	if none := pace(p.Rule, &outcomes.Verdict{}, points[:1]); none != nil {
 		t.Errorf("before any exposure the pace is %+v", none)
+	}
+}
+
+// Arms that can't be compared have no change anywhere on the page, neither as a
+// number nor as a line.
+func TestRulePageOfInvalidResults(t *testing.T) {
+	p := examplePage("")
+	tally := p.Tally
+	tally.MaxSRMLogE = 12
+	p.RuleStatus = ruleStatus(p.Rule, &rules.Set{Rules: []*rules.Rule{p.Rule}},
+		store.Standing{Run: store.Run{ID: 7, Launches: 2, AlphaSpent: .1}, Tally: tally, Verdict: outcomes.Judge(&tally, p.Rule)}, nil, p.Now)
+	for i := range p.History.Points {
+		p.History.Points[i].SRM = p.Verdict.SRM.P
+	}
+	p.RuleStatus.Unseen = true
+	b, err := p.html()
+	if err != nil {
+		t.Fatal(err)
+	}
+	page, err := goquery.NewDocumentFromReader(bytes.NewReader(b))
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := page.Find("body").Text()
+	if change := fmt.Sprintf("%+.1f %%", 100*p.Verdict.Lift.Change); p.Verdict.Lift.Collecting || strings.Contains(string(b), change) {
+		t.Errorf("the page has the change %s", change)
+	}
+	for _, want := range []string{"Invalid", "The results are invalid", "No change is shown", "live, unseen", "2 under this name", "needs no approval"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("the page lacks %q", want)
+		}
+	}
+	if n := page.Find("svg[aria-labelledby^=effect] path, svg[aria-labelledby^=effect] polyline").Length(); n != 0 {
+		t.Errorf("the chart of the change has %d lines", n)
+	}
+	if strings.Contains(text, "Among all rules") {
+		t.Error("a change that isn't one is compared with those of other rules")
 	}
 }

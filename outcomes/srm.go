@@ -58,11 +58,15 @@ func (s SRMTest) Check(epochs []Sample) SRM {
 	return srm(logBF, logBF)
 }
 
+// Incomparable says whether an anytime p of the sample ratio makes results
+// invalid.
+func Incomparable(p float64) bool { return p < srmInvalid }
+
 // srm words the Bayes factor now and the greatest so far.
 func srm(logBF, maxLogBF float64) SRM {
 	s := SRM{State: SRMFine, LogBF: logBF, P: AnytimeP(maxLogBF)}
 	switch {
-	case s.P < srmInvalid:
+	case Incomparable(s.P):
 		s.State = SRMInvalid
 	case s.P < srmWarn:
 		s.State = SRMWarn

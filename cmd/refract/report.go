@@ -85,7 +85,7 @@ func printReports(out io.Writer, list []console.RuleStatus) error {
 	for i := range list {
 		r := &list[i]
 		change := "collecting"
-		if l := r.Verdict.Lift; r.Answer == outcomes.Invalid {
+		if l := r.Verdict.Lift; r.Verdict.SRM.State == outcomes.SRMInvalid {
 			change = "-"
 		} else if !l.Collecting {
 			change, known = changeText(l), true
@@ -123,6 +123,9 @@ func stateText(r *console.RuleStatus) string {
 	if r.Cause != "" {
 		return r.State + " by " + r.Cause
 	}
+	if r.Unseen {
+		return r.State + ", unseen"
+	}
 	return r.State
 }
 
@@ -149,6 +152,8 @@ func printReport(out io.Writer, r *console.RuleStatus) {
 	}
 	line("guardrail", "%s%s: ln E %.9f, anytime p %.3g", v.Guardrail, blind, v.LogE, v.P)
 	switch {
+	case v.SRM.State == outcomes.SRMInvalid:
+		line("metric", "no change is told: the arms can't be compared")
 	case v.Lift.Collecting:
 		line("metric", "still collecting")
 	case r.Discovery:
