@@ -19,23 +19,20 @@ var pageTemplate = sync.OnceValue(func() *template.Template {
 	return template.Must(template.New("page").Funcs(template.FuncMap{
 		"when":     func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 MST") },
 		"duration": func(seconds int64) string { return rules.FormatDuration(time.Duration(seconds) * time.Second) },
-		"rate": func(x, n int64) float64 {
-			if n == 0 {
-				return 0
-			}
-			return 100 * float64(x) / float64(n)
-		},
 	}).Parse(pageHTML))
 })
+
+// pageData is what the page of all rules is made of.
+type pageData struct {
+	Status
+	Cohorts []Cohort
+	Now     time.Time
+}
 
 // page shows the status to a person. It is read-only and has no script.
 func (c *Console) page(w http.ResponseWriter, _ *http.Request) {
 	var b bytes.Buffer
-	err := pageTemplate().Execute(&b, struct {
-		Status
-		Cohorts []Cohort
-		Now     time.Time
-	}{c.status(), Cohorts(c.Loaded(), c.Store.Cohorts(), c.Now()), c.Now()})
+	err := pageTemplate().Execute(&b, pageData{c.status(), Cohorts(c.Loaded(), c.Store.Cohorts(), c.Now()), c.Now()})
 	if err != nil {
 		fail(w, http.StatusInternalServerError, err)
 		return
