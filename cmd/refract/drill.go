@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -16,6 +17,7 @@ import (
 
 	"github.com/seed14307185/refract/console"
 	"github.com/seed14307185/refract/rules"
+	"github.com/seed14307185/refract/segments"
 	"github.com/seed14307185/refract/store"
 )
 
@@ -93,8 +95,13 @@ func (e *edge) rehearse(ctx context.Context, twin *rules.Rule) (store.Drill, err
 			e.publish()
 		}
 	}()
-	served := func() bool {
-		return len(e.live.Load().Decide(rules.TwinPath, twin.TwinSubject(), e.now())) > 0
+	who := twin.TwinSubject()
+	for n := 0; e.set().HeldOut(segments.Unit{Who: segments.Visitor, ID: who.Visitor}); n++ {
+		who.Visitor = fmt.Sprint("drill ", n)
+	}
+	served := func() bool { // other rules of the segment may stand on every page
+		return slices.ContainsFunc(e.live.Load().Decide(rules.TwinPath, who, e.now()),
+			func(d rules.Placement) bool { return d.Rule == twin })
 	}
 	if !served() {
 		return *d.last.Load(), errors.New("the twin was not served before the drill")

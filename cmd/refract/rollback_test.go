@@ -29,6 +29,11 @@ func TestRollbackOnRecord(t *testing.T) {
 	editFile(t, filepath.Join(dir, "site", "refract.yaml"), func(s string) string {
 		return s + "stops:\n  - {name: alertmanager, secret: 0123456789abcdef, rules: all}\n  - {name: pager, secret: fedcba9876543210, rules: [" + reportsRule + "]}\n"
 	})
+	// A holdout that the twin's visitor would be in, and a rule on every page.
+	editFile(t, filepath.Join(dir, "site", "refract.yaml"), func(s string) string { return s + "holdout: 4%\n" })
+	editFile(t, filepath.Join(dir, "site", "surfaces", "project-home.card.yaml"), func(s string) string {
+		return strings.Replace(s, "pages: [/projects/*]", "pages: [/**]", 1)
+	})
 	r := start(t, dir)
 	before := r.mustCommand("status")
 	page, _ := r.do("GET", "/projects/7", "ann", nil)
