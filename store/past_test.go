@@ -39,6 +39,7 @@ func sites(t *testing.T, c *clock) (all []*rules.Set) {
 			return strings.Replace(rule, "state: live", "state: live\nexpires: "+at, 1), edge
 		},
 		func(rule, edge string) (string, string) { return rule, edge + "off: true\n" },
+		func(rule, edge string) (string, string) { return rule, edge + "approvals: 1\n" }, // nobody has approved it
 	} {
 		dir := filepath.Join(t.TempDir(), fmt.Sprint(i))
 		if err := os.CopyFS(dir, os.DirFS("../testdata/sites/loop")); err != nil {
@@ -146,7 +147,7 @@ func TestPast(t *testing.T) {
 			}
 			m := moment{at: c.now(), set: set, served: map[string]bool{}, did: did}
 			for _, r := range set.Rules {
-				m.served[r.Name] = r.State == rules.Live && !set.Edge.Off && (r.Expires.IsZero() || c.now().Before(r.Expires)) &&
+				m.served[r.Name] = r.State == rules.Live && !set.Edge.Off && r.Approved(c.now()) && (r.Expires.IsZero() || c.now().Before(r.Expires)) &&
 					s.Standings()[r.Name].Run.Stop == nil && hand == "" && !files[""] && !files[r.Name]
 			}
 			moments = append(moments, m)
@@ -186,7 +187,7 @@ func TestPast(t *testing.T) {
 		}
 		closed(t, s)
 	}
-	for _, why := range []string{" ", "draft ", "rolled_back person", "rolled_back file", "off file", "off api", "off signal", "off kill-file", "expired "} {
+	for _, why := range []string{" ", "draft ", "rolled_back person", "rolled_back file", "off file", "off api", "off signal", "off kill-file", "expired ", "unapproved "} {
 		if reached[why] == 0 {
 			t.Errorf("no history reaches %q: %v", why, reached)
 		}

@@ -32,7 +32,7 @@ func placed(r *rules.Rule, now Stage, exposed int64, at time.Time) Stage {
 		i++
 	}
 	s := Stage{Step: i + 1, Share: steps[i].Share, Treatment: steps[i].Treatment, Since: now.Since, Before: now.Before}
-	if r.State != rules.Live {
+	if r.State != rules.Live || !r.Approved(at) {
 		s.Since = time.Time{}
 	} else if s.Share != now.Share || s.Treatment != now.Treatment || now.Since.IsZero() {
 		s.Since, s.Before = at, exposed
@@ -65,6 +65,8 @@ func (s *Standing) Awaits(r *rules.Rule, now time.Time) (list []string) {
 		list = append(list, "the rule is rolled back")
 	case expired(r, now):
 		list = append(list, "the rule has expired")
+	case !r.Approved(now):
+		list = append(list, "the rule is unapproved")
 	}
 	if v.Blind {
 		list = append(list, "the guardrail is blind")

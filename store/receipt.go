@@ -71,9 +71,9 @@ func (s *Store) Receipts(ctx context.Context, rule string) ([]Stop, error) {
 
 // noteStarts puts on record which rules are live for the first time in their
 // version.
-func (w *writer) noteStarts(set *rules.Set) error {
+func (w *writer) noteStarts() error {
 	for _, t := range w.tracked {
-		if t.rule.State != rules.Live || set.Edge.Off || !t.rule.Approved(w.s.opts.Now()) || t.run.Stop != nil || !t.run.Live.IsZero() {
+		if !w.starts(t) || t.run.Stop != nil || !t.run.Live.IsZero() {
 			continue
 		}
 		if err := w.launch(t); err != nil {
@@ -84,6 +84,13 @@ func (w *writer) noteStarts(set *rules.Set) error {
 		}
 	}
 	return nil
+}
+
+// starts says whether a rule is live once it isn't stopped: so its file says, and
+// it has its approvals.
+func (w *writer) starts(t *tracked) bool {
+	now := w.s.opts.Now()
+	return t.rule.State == rules.Live && !w.set.Edge.Off && t.rule.Approved(now) && !expired(t.rule, now)
 }
 
 // launch counts that a rule is made live, in a run that was not.

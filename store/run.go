@@ -281,7 +281,13 @@ func (s *Store) Resume(ctx context.Context, rule, who, why string) error {
 		t.run.Launches, t.run.AlphaSpent = before.Launches, before.AlphaSpent
 		t.tally, t.nextPoint, t.interval = outcomes.NewTally(), time.Time{}, 0
 		t.tally.Started = t.run.Started.UnixMilli()
-		if err := w.launch(t); err != nil {
+		if w.starts(t) {
+			err = w.launch(t)
+		} else { // a load will
+			err = w.putRun(t)
+			w.show(t)
+		}
+		if err != nil {
 			return err
 		}
 		return w.note(Entry{Kind: "resume", Rule: rule, Version: t.rule.Version, Who: who, Why: why})

@@ -116,7 +116,7 @@ func (w *writer) use(set *rules.Set) error {
 	if err := w.follow(); err != nil {
 		return err
 	}
-	if err := w.noteStarts(set); err != nil {
+	if err := w.noteStarts(); err != nil {
 		return err
 	}
 	leaves := set.Program.Leaves()
