@@ -28,14 +28,20 @@ func (r *Rule) Twin(now time.Time) *Rule {
 	t.Surface = &Surface{Name: "drill", Pages: []events.Pattern{path}, MaxBytes: maxFile}
 	t.Metric = Metric{Event: TwinEvent, Within: time.Hour, Expect: "increase"}
 	t.Guardrail = Guardrail{Event: TwinEvent, Within: time.Hour, Tolerate: 0.1, Alpha: r.Guardrail.Alpha}
+	t.Approvals, t.Refused, t.approved = nil, nil, ending{} // there is nothing to approve
 	t.Unit, t.Rollout, t.State, t.Expires = segments.Visitor, Rollout{Share: 1, Treatment: 0.5}, Live, time.Time{}
 	return &t
 }
 
-// TwinSubject returns a subject for whom a twin's segment holds at any time.
-func (r *Rule) TwinSubject() Subject {
-	record := segments.Record{Open: []segments.Open{{Segment: r.segment, Interval: segments.Interval{From: segments.Beginning, Until: segments.Forever}}}}
-	return Subject{Visitor: "drill", VisitorRecord: record, AccountRecord: record}
+// TwinSubject returns a subject for whom a twin's segment holds at any time, and
+// who is not in the set's holdout.
+func (s *Set) TwinSubject(twin *Rule) Subject {
+	unit := segments.Unit{Who: segments.Visitor, ID: "drill"}
+	for i := 1; s.HeldOut(unit); i++ { // at most half of all are
+		unit.ID = fmt.Sprint("drill ", i)
+	}
+	record := segments.Record{Open: []segments.Open{{Segment: twin.segment, Interval: segments.Interval{From: segments.Beginning, Until: segments.Forever}}}}
+	return Subject{Visitor: unit.ID, VisitorRecord: record, AccountRecord: record}
 }
 
 // WithTwin returns the set with a twin considered after its live rules. Live

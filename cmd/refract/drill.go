@@ -95,13 +95,9 @@ func (e *edge) rehearse(ctx context.Context, twin *rules.Rule) (store.Drill, err
 			e.publish()
 		}
 	}()
-	who := twin.TwinSubject()
-	for n := 0; e.set().HeldOut(segments.Unit{Who: segments.Visitor, ID: who.Visitor}); n++ {
-		who.Visitor = fmt.Sprint("drill ", n)
-	}
-	served := func() bool { // other rules of the segment may stand on every page
-		return slices.ContainsFunc(e.live.Load().Decide(rules.TwinPath, who, e.now()),
-			func(d rules.Placement) bool { return d.Rule == twin })
+	served := func() bool {
+		set := e.live.Load()
+		return len(set.Decide(rules.TwinPath, set.TwinSubject(twin), e.now())) > 0
 	}
 	if !served() {
 		return *d.last.Load(), errors.New("the twin was not served before the drill")

@@ -34,10 +34,11 @@ func TestRollbackOnRecord(t *testing.T) {
 	editFile(t, filepath.Join(dir, "site", "surfaces", "project-home.card.yaml"), func(s string) string {
 		return strings.Replace(s, "pages: [/projects/*]", "pages: [/**]", 1)
 	})
+	writeFile(t, filepath.Join(dir, "site", "surfaces", "reports.banner.yaml"), "pages: [/reports]\napprovals: 1\n")
 	r := start(t, dir)
 	before := r.mustCommand("status")
 	page, _ := r.do("GET", "/projects/7", "ann", nil)
-	for _, rule := range []string{ruleName, reportsRule} { // one is live, the other a draft
+	for _, rule := range []string{ruleName, reportsRule} { // one is live, the other an unapproved draft
 		d := jsonOf[store.Drill](r, "drill", rule, "--json")
 		if d.Failed != "" || d.Decided.Before(d.Sent) || d.OnDisk.Before(d.Decided) || d.Published.Before(d.OnDisk) || d.Acknowledged.Before(d.Published) {
 			t.Errorf("%s: %+v", rule, d)
