@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -79,58 +80,122 @@ func (e *edge) heedMonitor(w http.ResponseWriter, r *http.Request, m *rules.Moni
 	if err != nil {
 		return refuse(http.StatusBadRequest, stopMalformed, monitors.ErrMalformed)
 	}
-	answer := stopAnswer{Stopped: []string{}}
+	raised, nameless := alarmsByRule(alarms, r.URL.Query().Get("rule"), m)
+	return e.stopAll(r.Context(), w.Header(), m, raised, nameless)
+}
+
+// alarmsByRule returns an alarm for each rule that it is about: those that it
+// names, or by default those of the monitor. nameless is how many are about none.
+func alarmsByRule(alarms []monitors.Alarm, byAddress string, m *rules.Monitor) (raised []monitors.Alarm, nameless int) {
 	for _, alarm := range alarms {
-		if alarm.Rule == "" {
-			alarm.Rule = r.URL.Query().Get("rule")
+		named := []string{cmp.Or(alarm.Rule, byAddress)}
+		if named[0] == "" {
+			named = m.Rules
 		}
-		named := []string{alarm.Rule}
-		if alarm.Rule == "" {
-			if named = m.Rules; named == nil {
-				return refuse(http.StatusBadRequest, stopUnknown, errors.New("the alarm names no rule\nhint: label the alert "+monitors.RuleLabel+", or add ?rule=NAME to the address"))
-			}
+		if named == nil {
+			nameless++
 		}
 		for _, rule := range named {
-			if err := e.stopFor(r.Context(), m, rule, &alarm, &answer); err != nil {
-				w.Header().Set("Retry-After", "5")
-				answer.Error = "the stop could not be put on record: send it again"
-				e.log.Warn("a monitor's stop failed", slog.String("monitor", m.Name), slog.String("rule", rule), slog.String("error", err.Error()))
-				e.meter.monitored(m.Name, stopFailed)
-				return http.StatusServiceUnavailable, answer
-			}
+			alarm.Rule = rule
+			raised = append(raised, alarm)
 		}
 	}
-	if len(answer.Unknown) > 0 && len(answer.Stopped)+len(answer.Repeated)+len(answer.Over) == 0 {
+	return raised, nameless
+}
+
+// stopAll does what the alarms of one message ask for. One that names no rule, or
+// can't be heeded, keeps no other from it. Whatever is to be stopped is off before
+// the first stop waits for the disk.
+func (e *edge) stopAll(ctx context.Context, h http.Header, m *rules.Monitor, raised []monitors.Alarm, nameless int) (int, stopAnswer) {
+	var held []string
+	for i := range raised {
+		if e.stopDue(m, &raised[i]) == stopDone {
+			held = append(held, raised[i].Rule)
+			e.switches.hold(raised[i].Rule)
+		}
+	}
+	if len(held) > 0 {
+		e.publish()
+		defer func() {
+			for _, rule := range held {
+				e.switches.release(rule)
+			}
+			e.publish()
+		}()
+	}
+	answer, failed := stopAnswer{Stopped: []string{}}, false
+	for i := range raised {
+		result, err := e.stopFor(ctx, m, &raised[i])
+		if err != nil {
+			failed = true
+			e.log.Warn("a monitor's stop failed", slog.String("monitor", m.Name), slog.String("rule", raised[i].Rule), slog.String("error", err.Error()))
+		}
+		e.meter.monitored(m.Name, result)
+		if list := answer.list(result); list != nil {
+			*list = append(*list, raised[i].Rule)
+		}
+	}
+	if nameless > 0 {
+		e.meter.monitored(m.Name, stopUnknown)
+		answer.Error = "an alarm names no rule\nhint: label the alert " + monitors.RuleLabel + ", or add ?rule=NAME to the address"
+	}
+	switch heeded := len(answer.Stopped)+len(answer.Repeated)+len(answer.Over) > 0; {
+	case failed:
+		h.Set("Retry-After", "5")
+		answer.Error = "the stop could not be put on record: send it again"
+		return http.StatusServiceUnavailable, answer
+	case len(answer.Unknown) > 0 && !heeded:
 		answer.Error = "no such rule, or not this monitor's to stop: " + strings.Join(answer.Unknown, ", ")
 		return http.StatusNotFound, answer
+	case nameless > 0 && !heeded:
+		return http.StatusBadRequest, answer
 	}
 	return http.StatusOK, answer
 }
 
-// stopFor stops a rule for an alarm, and says in the answer what came of it. An
-// alarm that was raised before the rule was started is over: it is sent again
-// and again, and whoever resumed the rule knew of it.
-func (e *edge) stopFor(ctx context.Context, m *rules.Monitor, rule string, alarm *monitors.Alarm, answer *stopAnswer) error {
-	standing, known := e.store.Standing(rule)
-	result, list := stopDone, &answer.Stopped
-	switch {
-	case !known || !m.May(rule):
-		result, list = stopUnknown, &answer.Unknown
-	case standing.Run.Stop != nil:
-		result, list = stopRepeated, &answer.Repeated
-	case !alarm.Since.IsZero() && alarm.Since.Before(standing.Run.Live):
-		result, list = stopOver, &answer.Over
-	default:
-		switch err := e.halt(ctx, rule, store.ByMonitor, m.Name, alarm.Why); {
-		case errors.Is(err, store.ErrStopped):
-			result, list = stopRepeated, &answer.Repeated
-		case errors.Is(err, store.ErrNoRule):
-			result, list = stopUnknown, &answer.Unknown
-		case err != nil:
-			return err
-		}
+// list is where the answer has the rules of which that became; nil: nowhere.
+func (a *stopAnswer) list(result string) *[]string {
+	switch result {
+	case stopDone:
+		return &a.Stopped
+	case stopRepeated:
+		return &a.Repeated
+	case stopOver:
+		return &a.Over
+	case stopUnknown:
+		return &a.Unknown
 	}
-	*list = append(*list, rule)
-	e.meter.monitored(m.Name, result)
 	return nil
+}
+
+// stopDue says what is to become of an alarm. One that was raised before the rule
+// was started is over: it is sent again and again, and whoever resumed the rule
+// knew of it.
+func (e *edge) stopDue(m *rules.Monitor, alarm *monitors.Alarm) (result string) {
+	standing, known := e.store.Standing(alarm.Rule)
+	switch {
+	case !known || !m.May(alarm.Rule):
+		return stopUnknown
+	case standing.Run.Stop != nil:
+		return stopRepeated
+	case !alarm.Since.IsZero() && alarm.Since.Before(standing.Run.Live):
+		return stopOver
+	}
+	return stopDone
+}
+
+// stopFor stops a rule for an alarm, if that is due, and says what became of it.
+func (e *edge) stopFor(ctx context.Context, m *rules.Monitor, alarm *monitors.Alarm) (result string, err error) {
+	if result = e.stopDue(m, alarm); result != stopDone {
+		return result, nil
+	}
+	switch err := e.halt(ctx, alarm.Rule, store.ByMonitor, m.Name, alarm.Why); {
+	case errors.Is(err, store.ErrStopped):
+		return stopRepeated, nil
+	case errors.Is(err, store.ErrNoRule):
+		return stopUnknown, nil
+	case err != nil:
+		return stopFailed, err
+	}
+	return stopDone, nil
 }

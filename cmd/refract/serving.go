@@ -99,8 +99,8 @@ func (s *serving) exchange(x *proxy.Exchange, edge *rules.Edge, at time.Time) {
 
 func (s *serving) count(live map[string]*watched, d rules.Placement, x outcomes.Served) {
 	w := live[d.Rule.Name]
-	if w == nil || w.rule.Version != d.Rule.Version {
-		return // it was decided before the rule was stopped
+	if w == nil || w.rule.Version != d.Rule.Version || w.rule.Rollout.Treatment != d.Rule.Rollout.Treatment {
+		return // it was decided before the rule was stopped, or for arms of another size
 	}
 	x.Arm = d.Arm
 	x.Unit = maphash.String(s.seed, d.Unit.ID)
