@@ -22,6 +22,7 @@ const (
 type Subject struct {
 	Visitor, Account             string
 	VisitorRecord, AccountRecord segments.Record
+	rehearses                    bool // it gets twins, and nothing else: see TwinSubject
 }
 
 // Placement is one surface of a page, decided.
@@ -61,7 +62,7 @@ type Exposure struct {
 // the page must not be stored by shared caches, whatever is decided for this
 // visitor.
 func (s *Set) Touches(path string) bool {
-	for _, r := range s.live {
+	for _, r := range s.Live() {
 		if r.Surface.On(path) {
 			return true
 		}
@@ -78,7 +79,7 @@ func (s *Set) Decide(path string, who Subject, now time.Time) Decision {
 	at := now.UnixMilli()
 next:
 	for _, r := range s.live {
-		if !r.Surface.On(path) || !r.Expires.IsZero() && !now.Before(r.Expires) || !r.Approved(now) {
+		if r.twin != who.rehearses || !r.Surface.On(path) || !r.Expires.IsZero() && !now.Before(r.Expires) || !r.Approved(now) {
 			continue
 		}
 		for _, p := range d {

@@ -116,4 +116,5 @@ type Rule struct {
 
 	segment  segments.Key
 	approved ending
+	twin     bool // see Twin
 }

@@ -9,7 +9,8 @@ import (
 	"github.com/seed14307185/refract/segments"
 )
 
-// What a twin is about. The path is one of ours, so no page of the app has it.
+// What a twin is about. Whoever asks for the path gets what they would without a
+// twin: it is decided for a TwinSubject alone.
 const (
 	TwinPath  = "/_refract/drill"
 	TwinEvent = "refract drill"
@@ -28,6 +29,7 @@ func (r *Rule) Twin(now time.Time) *Rule {
 	t.Surface = &Surface{Name: "drill", Pages: []events.Pattern{path}, MaxBytes: maxFile}
 	t.Metric = Metric{Event: TwinEvent, Within: time.Hour, Expect: "increase"}
 	t.Guardrail = Guardrail{Event: TwinEvent, Within: time.Hour, Tolerate: 0.1, Alpha: r.Guardrail.Alpha}
+	t.twin = true
 	t.Approvals, t.Refused, t.approved = nil, nil, ending{} // there is nothing to approve
 	t.Unit, t.Rollout, t.State, t.Expires = segments.Visitor, Rollout{Share: 1, Treatment: 0.5}, Live, time.Time{}
 	return &t
@@ -41,7 +43,7 @@ func (s *Set) TwinSubject(twin *Rule) Subject {
 		unit.ID = fmt.Sprint("drill ", i)
 	}
 	record := segments.Record{Open: []segments.Open{{Segment: twin.segment, Interval: segments.Interval{From: segments.Beginning, Until: segments.Forever}}}}
-	return Subject{Visitor: unit.ID, VisitorRecord: record, AccountRecord: record}
+	return Subject{Visitor: unit.ID, VisitorRecord: record, AccountRecord: record, rehearses: true}
 }
 
 // WithTwin returns the set with a twin considered after its live rules. Live

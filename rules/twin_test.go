@@ -21,6 +21,11 @@ func TestTwinIsDecidedFor(t *testing.T) {
 		if d := with.Decide(TwinPath, with.TwinSubject(twin), noon); len(d) != 1 || d[0].Rule != twin {
 			t.Errorf("with a holdout of %v: %+v", share, d)
 		}
+		visitor := with.TwinSubject(twin)
+		visitor.rehearses = false
+		if d := with.Decide(TwinPath, visitor, noon); len(d) > 0 && d[0].Rule == twin || with.Touches(TwinPath) != held.Touches(TwinPath) {
+			t.Errorf("a visitor who asks for the twin's path gets %+v", d)
+		}
 	}
 	if !some {
 		t.Error("the usual id is in none of these holdouts, so nothing was tried")

@@ -123,7 +123,7 @@ func newDrillCommand() *cobra.Command {
 		Use:   "drill RULE",
 		Short: "Rehearse the rollback of a rule on the running proxy, and measure it: the rule is not touched",
 		Long: "Rehearse the rollback of a rule on the running proxy, and measure it.\n\n" +
-			"A twin of the rule, on a page that no visitor can ask for, is breached by an event, judged, stopped, and\n" +
+			"A twin of the rule, for a visitor who is nobody, is breached by an event, judged, stopped, and\n" +
 			"taken off what is live, as the rule would be. The rule, its counts and every page stay as they are. The rule\n" +
 			"may be in any state.",
 		Args: usage(cobra.ExactArgs(1)),
