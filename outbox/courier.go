@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net/url"
 	"strings"
 	"time"
 
@@ -161,12 +162,23 @@ func (c *courier) deliver(letters []store.Letter) {
 			if !c.failing {
 				c.failing = true
 				c.o.Log.Warn("a destination does not take what it is sent: it waits and is tried again",
-					slog.String("destination", c.to.Name), slog.String("error", withoutKey(r.err.Error(), c.to.Key)))
+					slog.String("destination", c.to.Name), slog.String("error", c.discreet(r.err.Error())))
 			}
 			c.wait(max(c.interval.NextBackOff(), min(r.pause, longestAsked)))
 			return
 		}
 	}
+}
+
+// discreet is a text for the log without what is secret of the destination.
+func (c *courier) discreet(text string) string {
+	if c.to.Kind == rules.Notices+"slack" { // whose address is the key
+		text = withoutKey(text, c.to.URL)
+		if at, err := url.Parse(c.to.URL); err == nil {
+			text = withoutKey(text, at.Path)
+		}
+	}
+	return withoutKey(text, c.to.Key)
 }
 
 // count counts letters that are done with.
@@ -180,7 +192,7 @@ func (c *courier) count(r result) {
 	if now := c.o.Now(); r.said != "" && now.Sub(c.told) >= complain {
 		c.told = now
 		c.o.Log.Warn("a destination refuses what it is sent: it is dropped, and refract_outbox_dropped_total counts it",
-			slog.String("destination", c.to.Name), slog.String("answer", withoutKey(r.said, c.to.Key)))
+			slog.String("destination", c.to.Name), slog.String("answer", c.discreet(r.said)))
 	}
 	if sent == 0 {
 		return

@@ -53,7 +53,8 @@ func (s *slack) judge(a *answer, _ int) verdict { return byStatus(a) }
 // noticeText is a notice for people, in Slack's markup: what happened, the rule
 // in a sentence, the counts that decided, and what can be done.
 func noticeText(n *store.Notice) string {
-	escape := strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;", "`", "'", "*", "∗")
+	escape := strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;", "`", "'", "*", "∗",
+		"@", "@\u200b", "](", "]\u200b(") // who else takes Slack's form knows @all, and links in Markdown
 	said := func(s string) string { return escape.Replace(strings.Join(strings.Fields(s), " ")) }
 	rule := said(n.Rule)
 	var lines []string
@@ -97,6 +98,10 @@ func noticeText(n *store.Notice) string {
 	}
 	switch n.Kind {
 	case "rollback":
+		if n.Stop == nil {
+			add("`state: live` in its file, and a reload, start it again")
+			break
+		}
 		add("`refract receipt %s` says more; `refract resume %s` starts it again", rule, rule)
 	case "ramp", "resume":
 		add("`refract rollback %s` stops it", rule)

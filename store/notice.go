@@ -39,7 +39,7 @@ func (w *writer) notify(e *Entry) error {
 		return w.broken(fmt.Errorf("notice of entry %d: %w", e.Seq, err))
 	}
 	for _, d := range w.set.Edge.Notices {
-		if q := w.queues[d.Name]; q != nil { // else it comes with this very load
+		if q := w.queues[d.Name]; q != nil { // else there is none: the store has failed
 			if err := w.post(q, e.At, body); err != nil {
 				return err
 			}

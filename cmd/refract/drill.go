@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -17,7 +16,6 @@ import (
 
 	"github.com/seed14307185/refract/console"
 	"github.com/seed14307185/refract/rules"
-	"github.com/seed14307185/refract/segments"
 	"github.com/seed14307185/refract/store"
 )
 

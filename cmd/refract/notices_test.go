@@ -24,6 +24,7 @@ func TestNotices(t *testing.T) {
 		var m struct{ Text string }
 		if err := json.NewDecoder(r.Body).Decode(&m); err != nil || is || r.URL.Path != "/services/T0/B0/in-the-know" {
 			w.WriteHeader(http.StatusServiceUnavailable)
+			io.WriteString(w, "nothing is at "+r.URL.Path) // as many do
 			return
 		}
 		came <- m.Text
@@ -53,7 +54,7 @@ func TestNotices(t *testing.T) {
 	})
 
 	r := start(t, dir)
-	r.mustCommand("rollback", reportsRule, "--why", "<!channel> & `rm`\nis slow")
+	r.mustCommand("rollback", reportsRule, "--why", "<!channel> & `rm`\nis slow for @all")
 	e := <-hooked
 	if e.Type != "refract.rollback" || e.Subject != reportsRule || len(e.ID) != 32 || e.ID != e.Data.ID || e.Data.Stop == nil || e.Data.Stop.Cause != store.ByPerson || e.Data.Sentence == "" {
 		t.Errorf("the event: %+v", e)
@@ -64,7 +65,7 @@ func TestNotices(t *testing.T) {
 	first := r.stderr()
 	r = start(t, dir)
 	text := <-came
-	for _, want := range []string{"*Rolled back: " + reportsRule + "*, by person", "&lt;!channel&gt; &amp; 'rm' is slow", "> When exporters reach reports.banner", "`refract receipt " + reportsRule + "`"} {
+	for _, want := range []string{"*Rolled back: " + reportsRule + "*, by person", "&lt;!channel&gt; &amp; 'rm' is slow for @\u200ball", "> When exporters reach reports.banner", "`refract receipt " + reportsRule + "`"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("the channel isn't told %q:\n%s", want, text)
 		}
