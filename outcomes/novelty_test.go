@@ -115,9 +115,9 @@ func TestTooEarlyToCall(t *testing.T) {
 		waited             int64 // days from the run's start to the first exposure
 		want               string
 	}{
-		{"a day less", 6, 400, 300, 0, "too early to call it, 6 days of 7; so far Invited within 10 days changed by +33.3 %"},
+		{"a day less", 6, 400, 300, 0, "too early to call it, on day 7 of 7; so far Invited within 10 days changed by +33.3 %"},
 		{"a week", 7, 400, 300, 0, "It helped"},
-		{"live for long, and seen for a day", 1, 400, 300, 30, "too early to call it, 1 days of 7"},
+		{"live for long, and seen for a day", 1, 400, 300, 30, "too early to call it, on day 2 of 7"},
 		{"harm is not waited for", 1, 300, 400, 0, "It did not help"},
 		{"nothing to call", 1, 300, 300, 0, "which includes no change"},
 	} {

@@ -69,8 +69,8 @@ func (v Verdict) lift(r *rules.Rule) string {
 	}
 	switch {
 	case rose && v.TooEarly:
-		return fmt.Sprintf("Not known yet whether it helps: it is too early to call it, %d days of %d; so far %s changed by %s.",
-			v.Days, minRuntime, metric, l.interval())
+		return fmt.Sprintf("Not known yet whether it helps: it is too early to call it, on day %d of %d; so far %s changed by %s.",
+			v.Days+1, minRuntime, metric, l.interval())
 	case rose:
 		return fmt.Sprintf("It helped: %s changed by %s.", metric, l.interval())
 	case fell:

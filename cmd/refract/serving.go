@@ -41,6 +41,7 @@ type serving struct {
 type watched struct {
 	rule  *rules.Rule
 	since time.Time // when it came to be live
+	began time.Time // and that by the machine's clock, which a demo's runs ahead of
 
 	mu      sync.Mutex
 	guard   *outcomes.Serving // guarded by mu
@@ -61,7 +62,7 @@ func (s *serving) watch(live []*rules.Rule, now time.Time) {
 	for _, r := range live {
 		w := before[r.Name]
 		if w == nil || w.rule.Version != r.Version || w.rule.Rollout.Treatment != r.Rollout.Treatment {
-			w = &watched{rule: r, since: now, guard: outcomes.NewServing(r.Rollout.Treatment)}
+			w = &watched{rule: r, since: now, began: time.Now(), guard: outcomes.NewServing(r.Rollout.Treatment)}
 		}
 		after[r.Name] = w
 	}
@@ -163,7 +164,7 @@ func (s *serving) tell(now time.Time) {
 			s.log.Warn("most visitors of a rule come from few addresses, which may be one client: nothing they get stops it; hint: if a load balancer is in front, list it in trusted_proxies",
 				slog.String("rule", name))
 		}
-		if unseen && !w.told {
+		if unseen && !w.told && time.Since(w.began) >= unseenAfter {
 			w.told = true
 			s.log.Warn("a rule is live, and its surface was on no page of its visitors; hint: refract surfaces URL shows what is there, refract explain who is in the segment",
 				slog.String("rule", name), slog.String("surface", w.rule.Surface.Name))
