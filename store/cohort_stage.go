@@ -22,11 +22,15 @@ type Page struct {
 	Members []segments.Unit
 }
 
-// ErrPage is returned for a page that can't be one of its delivery.
+// ErrPage is returned for a page that can't be one of its delivery, or with which
+// the delivery would have more members than a cohort may.
 var ErrPage = errors.New("no such page")
 
 const (
 	maxPages = 100_000
+	// maxStaged bounds the members of a delivery: all are in memory when they
+	// become the cohort.
+	maxStaged = 10_000_000
 	// stagedFor is how long a delivery may take from its last page on.
 	stagedFor = 3 * 24 * time.Hour
 )
@@ -39,8 +43,9 @@ type stage struct {
 	At      time.Time `json:"at"` // of the last page
 	// Passed is the delivery that this one took the place of, unfinished: what
 	// still comes of it is late.
-	Passed string `json:"passed,omitempty"`
-	have   map[int]bool
+	Passed string      `json:"passed,omitempty"`
+	have   map[int]int // how many members each page that came has
+	total  int         // and all of them
 }
 
 // The keys of a stage: its name and 0, then its pages by 1 and their number.
@@ -85,6 +90,8 @@ func (w *writer) stagePage(name string, p *Page, body []byte) (bool, error) {
 		return false, nil
 	case st != nil && st.Session == p.Session && st.Of != p.Of:
 		return false, fmt.Errorf("%w: %d of %d, and others of the delivery are of %d", ErrPage, p.Number, p.Of, st.Of)
+	case st != nil && st.Session == p.Session && st.total-st.have[p.Number]+len(p.Members) > w.s.maxStaged:
+		return false, fmt.Errorf("%w: with it, delivery %q has more than %d members", ErrPage, p.Session, w.s.maxStaged)
 	case st == nil || st.Session != p.Session:
 		passed := ""
 		if st != nil {
@@ -93,7 +100,7 @@ func (w *writer) stagePage(name string, p *Page, body []byte) (bool, error) {
 		if err := w.unstage(name); err != nil {
 			return false, err
 		}
-		st = &stage{Session: p.Session, Of: p.Of, Passed: passed, have: map[int]bool{}}
+		st = &stage{Session: p.Session, Of: p.Of, Passed: passed, have: map[int]int{}}
 		w.staged[name] = st
 	}
 	st.At = w.s.opts.Now().UTC()
@@ -107,8 +114,14 @@ func (w *writer) stagePage(name string, p *Page, body []byte) (bool, error) {
 	if err := w.g.batch.Set(pageKey(name, p.Number), body, nil); err != nil {
 		return false, w.broken(err)
 	}
-	st.have[p.Number] = true
+	st.keep(p.Number, len(p.Members))
 	return len(st.have) == st.Of, nil
+}
+
+// keep notes a page, which may come again.
+func (st *stage) keep(page, members int) {
+	st.total += members - st.have[page]
+	st.have[page] = members
 }
 
 // unstage forgets what is staged of a cohort.
@@ -164,13 +177,17 @@ func (w *writer) loadStages() error {
 		key := it.Key()[1:]
 		name, page, _ := cutZero(key)
 		if len(page) == 0 {
-			st = &stage{have: map[int]bool{}}
+			st = &stage{have: map[int]int{}}
 			if err := json.Unmarshal(it.Value(), st); err != nil {
 				return fmt.Errorf("a delivery of the cohort %q: %w", name, err)
 			}
 			w.staged[name] = st
 		} else if st != nil && len(page) == 5 {
-			st.have[int(binary.BigEndian.Uint32(page[1:]))] = true
+			units, err := parseUnits(nil, it.Value())
+			if err != nil {
+				return fmt.Errorf("a delivery of the cohort %q: %w", name, err)
+			}
+			st.keep(int(binary.BigEndian.Uint32(page[1:])), len(units))
 		}
 	}
 	return it.Error()

@@ -391,3 +391,34 @@ func TestCohortsAreTidied(t *testing.T) {
 		}
 	}
 }
+
+// A delivery with more members than may be is refused at the page that is too
+// much, also after a restart, and one in its place is not.
+func TestDeliveryIsBounded(t *testing.T) {
+	ctx := context.Background()
+	c, dir := &clock{t: epoch}, t.TempDir()
+	s := open(t, dir, c, nil)
+	s.maxStaged = 3
+	stage := func(number int, ids ...string) (bool, error) {
+		return s.StagePage(ctx, synced, 0, Page{"s", number, 3, visitors(ids...)})
+	}
+	if _, err := stage(1, "ann", "bob"); err != nil {
+		t.Fatal(err)
+	}
+	closed(t, s)
+	s = open(t, dir, c, nil)
+	defer func() { closed(t, s) }()
+	s.maxStaged = 3
+	if _, err := stage(2, "cid", "dee"); !errors.Is(err, ErrPage) {
+		t.Errorf("a fourth member: %v", err)
+	}
+	if _, err := stage(1, "ann", "bob"); err != nil {
+		t.Errorf("the first page again: %v", err)
+	}
+	if _, err := stage(2, "cid"); err != nil {
+		t.Errorf("a third member: %v", err)
+	}
+	if whole, err := stage(3); err != nil || !whole || s.Cohorts()[synced].Members != 3 {
+		t.Errorf("the last page: %v, %v, %d members", whole, err, s.Cohorts()[synced].Members)
+	}
+}

@@ -82,6 +82,7 @@ type Store struct {
 	cohorts    atomic.Pointer[map[string]Cohort]
 	version    atomic.Uint64 // of the newest refresh of a cohort
 	refreshing sync.Mutex
+	maxStaged  int // of a delivery: maxStaged, but in tests
 	asked      atomic.Pointer[asked]
 
 	ops    chan *op
@@ -166,6 +167,7 @@ func Open(o Options) (*Store, error) {
 		gone:      make(chan struct{}),
 		failed:    make(chan struct{}),
 		standings: map[string]Standing{},
+		maxStaged: maxStaged,
 	}
 	blocks := pebble.NewCache(o.BlockCache)
 	defer blocks.Unref()
