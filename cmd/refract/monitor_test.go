@@ -6,11 +6,8 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
-	"path/filepath"
-	"runtime/debug"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -23,20 +20,7 @@ import (
 // keeps no other from being heeded. All that are named are off before the first
 // stop is on disk.
 func TestAlarmsOfOneMessage(t *testing.T) {
-	var sticks atomic.Bool
-	stuck, loose := make(chan bool, 1), make(chan bool)
-	now := func() time.Time {
-		if sticks.Load() && strings.Contains(string(debug.Stack()), "store.(*writer).note(") {
-			stuck <- true
-			<-loose
-		}
-		return time.Now()
-	}
-	site := filepath.Join(newSite(t, "../../testdata/sites/loop", "http://127.0.0.1:1"), "site")
-	e, err := newEdge(t.Context(), site, now, slog.New(slog.DiscardHandler), false)
-	if err != nil {
-		t.Fatal(err)
-	}
+	e, sticks, stuck, loose := stickyEdge(t)
 	serves := func(rule string) bool {
 		return slices.ContainsFunc(e.live.Load().Live(), func(r *rules.Rule) bool { return r.Name == rule })
 	}

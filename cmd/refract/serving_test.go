@@ -302,14 +302,16 @@ func TestServingGuardrailsFail(t *testing.T) {
 	}
 }
 
-// A rule is off when stopServing returns, though the store is stuck, and on
-// record once it is not.
-func TestServingStopsBeforeTheStore(t *testing.T) {
-	var sticks atomic.Bool
-	stuck, loose := make(chan bool, 1), make(chan bool)
+// stickyEdge is an edge whose store, while sticks is true, hangs at its next
+// entry of the ledger, tells so, and goes on once loose is closed.
+func stickyEdge(t *testing.T) (e *edge, sticks *atomic.Bool, stuck <-chan bool, loose chan bool) {
+	t.Helper()
+	sticks = new(atomic.Bool)
+	hangs := make(chan bool, 1)
+	loose = make(chan bool)
 	now := func() time.Time {
 		if sticks.Load() && strings.Contains(string(debug.Stack()), "store.(*writer).note(") {
-			stuck <- true
+			hangs <- true
 			<-loose
 		}
 		return time.Now()
@@ -319,6 +321,13 @@ func TestServingStopsBeforeTheStore(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return e, sticks, hangs, loose
+}
+
+// A rule is off when stopServing returns, though the store is stuck, and on
+// record once it is not.
+func TestServingStopsBeforeTheStore(t *testing.T) {
+	e, sticks, stuck, loose := stickyEdge(t)
 	serves := func() bool {
 		return slices.ContainsFunc(e.live.Load().Live(), func(r *rules.Rule) bool { return r.Name == reportsRule })
 	}
