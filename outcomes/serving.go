@@ -19,12 +19,12 @@ const (
 	FaultBroken    Fault = "broken"    // the page ended early, or nobody can say what became of it
 	FaultSlow      Fault = "slow"      // over the threshold that control's earlier requests set
 	FaultMissing   Fault = "missing"   // the surface is not on the page
-	FaultDuplicate Fault = "duplicate" // the surface is on it more than once
 	FaultBailout   Fault = "bailout"   // the surface is on it and can't be changed
+	FaultDuplicate Fault = "duplicate" // the surface is on it more than once
 )
 
 // Faults lists every fault, in the order of the arrays here.
-var Faults = [...]Fault{FaultError, FaultBroken, FaultSlow, FaultMissing, FaultDuplicate, FaultBailout}
+var Faults = [...]Fault{FaultError, FaultBroken, FaultSlow, FaultMissing, FaultBailout, FaultDuplicate}
 
 // The places of the faults in Faults.
 const (
@@ -33,7 +33,7 @@ const (
 	faultSlow
 	faultMissing
 	_
-	_
+	faultDuplicate
 	faults
 
 	compared = faultMissing // those before are compared between the arms
@@ -54,8 +54,10 @@ type Served struct {
 	// and the rewriting, without what the client takes to read. 0: not known.
 	Took time.Duration
 	// Surface says that the response tells how the surface is: Fault is empty
-	// where it is sound, else one of those that aren't compared.
+	// where it is sound, else one of those that aren't compared. Counted says that
+	// it would be FaultDuplicate if there were a second one; else it never is.
 	Surface bool
+	Counted bool
 	Fault   Fault
 }
 
@@ -171,11 +173,16 @@ func (g *Serving) Count(x Served) *Breach {
 			}
 		}
 		if known && w.admit(x.Unit, x.Address, byContract) {
-			last := faults
+			last := faultDuplicate
 			if !found {
 				last = faultMissing + 1
 			}
 			if b := w.take(g.share, arm, compared, last, &wrong, x.Address); breach == nil {
+				breach = b
+			}
+		}
+		if known && found && x.Counted && w.admit(x.Unit, x.Address, byCount) {
+			if b := w.take(g.share, arm, faultDuplicate, faults, &wrong, x.Address); breach == nil {
 				breach = b
 			}
 		}

@@ -62,7 +62,7 @@ func (s site) serve(g *Serving, seed uint64, last time.Duration) (time.Duration,
 			At: siteEpoch.Add(at), Arm: p.arm, Unit: p.unit, Address: p.address, Page: uint64(rnd.IntN(20)),
 			Failed: rnd.Float64() < p.fails, Took: time.Duration(p.took * math.Exp(rnd.NormFloat64()/4) * float64(time.Millisecond)),
 		}
-		x.Surface = !x.Failed
+		x.Surface, x.Counted = !x.Failed, rnd.IntN(8) == 0
 		if s.change != nil {
 			s.change(at, &x, rnd)
 		}
@@ -108,7 +108,11 @@ var servingHarms = []struct {
 		}
 	}},
 	{"surface gone", FaultMissing, 30 * time.Second, func(x *Served, _ *rand.Rand) { x.Fault = FaultMissing }},
-	{"surface twice", FaultDuplicate, 30 * time.Second, func(x *Served, _ *rand.Rand) { x.Fault = FaultDuplicate }},
+	{"surface twice", FaultDuplicate, 30 * time.Second, func(x *Served, _ *rand.Rand) {
+		if x.Counted {
+			x.Fault = FaultDuplicate
+		}
+	}},
 	{"surface can't be changed", FaultBailout, 30 * time.Second, func(x *Served, _ *rand.Rand) { x.Fault = FaultBailout }},
 }
 

@@ -63,15 +63,18 @@ type window struct {
 // client is what one address did in a window. What is compared is counted in
 // treatment alone: without that the evidence is the least.
 type client struct {
-	units  [2]uint8 // that count, by group
+	units  [groups]uint8 // that count, by group
 	faults [faults]uint8
 }
 
-// A unit counts once for the faults that are compared between the arms, and once
-// for the others, which not every response tells of.
+// A unit counts once for the faults that are compared between the arms, once for
+// the others, which not every response tells of, and once for the surface's being
+// there twice, which only pages that were searched to their end tell of.
 const (
 	byArm = iota
 	byContract
+	byCount
+	groups
 )
 
 func (w *window) over(now time.Time) bool { return w.start.IsZero() || now.Sub(w.start) >= w.length }
@@ -85,9 +88,7 @@ func (w *window) begin(now time.Time) {
 // admit says whether a unit counts, and notes that it does: the first time, if
 // there is room, and its address has not had its units.
 func (w *window) admit(unit, address uint64, group int) bool {
-	if group == byContract {
-		unit ^= 0x9e3779b97f4a7c15 // or it would be in the table already
-	}
+	unit ^= uint64(group) * 0x9e3779b97f4a7c15 // or it would be in the table already
 	if _, ok := w.units[unit]; ok || len(w.units) >= maxCounted {
 		return false
 	}

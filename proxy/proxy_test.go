@@ -7,12 +7,14 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/seed14307185/refract/events"
+	"github.com/seed14307185/refract/rewrite"
 	"github.com/seed14307185/refract/rules"
 	"github.com/seed14307185/refract/segments"
 )
@@ -68,8 +70,16 @@ func front(t testing.TB, app http.Handler) (string, *seen, *Proxy) {
 		Expose:  func(x *rules.Exposure) { s.mu.Lock(); s.exposures = append(s.exposures, *x); s.mu.Unlock() },
 		Observe: func(e *events.Event) { s.mu.Lock(); s.events = append(s.events, *e); s.mu.Unlock() },
 		Now:     func() time.Time { return day },
-		Done:    func(x *Exchange) { s.mu.Lock(); s.exchanges = append(s.exchanges, *x); s.mu.Unlock(); s.ended <- true },
-		Log:     slog.New(slog.DiscardHandler),
+		Done: func(x *Exchange) {
+			s.mu.Lock()
+			s.exchanges = append(s.exchanges, *x)
+			s.mu.Unlock()
+			select {
+			case s.ended <- true:
+			default:
+			}
+		},
+		Log: slog.New(slog.DiscardHandler),
 	}
 	server := httptest.NewServer(p)
 	t.Cleanup(server.Close)
@@ -162,8 +172,41 @@ func TestArmsAreExposedAlike(t *testing.T) {
 		for _, arm := range []rules.Arm{rules.Treatment, rules.Control} {
 			do(t, "GET", edge+"/projects/7", "Cookie", "user="+s.member(p, "invite-teammate", arm))
 		}
-		if a, b := fmt.Sprint(s.exchanges[0].Sightings), fmt.Sprint(s.exchanges[1].Sightings); a != b || len(s.exposures) == 1 {
-			t.Errorf("%q: treatment finds %s, control %s; exposures %+v", page, a, b, s.exposures)
+		a, b := s.exchanges[0].Sightings, s.exchanges[1].Sightings
+		for _, found := range [][]rewrite.Sighting{a, b} {
+			for i := range found {
+				found[i].Whole = false // it is drawn which pages are
+			}
+		}
+		if !slices.Equal(a, b) || len(s.exposures) == 1 {
+			t.Errorf("%q: treatment finds %+v, control %+v; exposures %+v", page, a, b, s.exposures)
+		}
+	}
+}
+
+// A second element of the only surface is found on some pages of either arm, and
+// no page is another for that.
+func TestSurfaceTwice(t *testing.T) {
+	edge, s, p := front(t, pageWith(cardPage+cardPage))
+	const pages = 200
+	for _, arm := range []rules.Arm{rules.Treatment, rules.Control} {
+		s.exchanges = nil
+		_, first := do(t, "GET", edge+"/projects/7", "Cookie", "user="+s.member(p, "invite-teammate", arm))
+		for range pages {
+			if _, body := do(t, "GET", edge+"/projects/7", "Cookie", "user="+s.member(p, "invite-teammate", arm)); body != first {
+				t.Fatalf("%s: got %q\nafter %q", arm, body, first)
+			}
+		}
+		twice := 0
+		for _, x := range s.exchanges {
+			if found := x.Sightings[0]; found.Whole != (found.Count == 2) {
+				t.Fatalf("%+v", found)
+			} else if found.Whole {
+				twice++
+			}
+		}
+		if twice == 0 || twice == len(s.exchanges) { // each once in 10¹¹ runs or less often
+			t.Errorf("%s: found on %d of %d", arm, twice, len(s.exchanges))
 		}
 	}
 }

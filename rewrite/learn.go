@@ -28,7 +28,7 @@ type lecture struct {
 // for other reasons, do without.
 func (r *Reader) Learn(memory *Memory, name, contentType string) {
 	p := r.program
-	if r.plain || r.trace != nil || len(p.selectors) > 0 || p.shadows || len(p.surfaces) > 64 {
+	if r.plain || r.all || r.trace != nil || len(p.selectors) > 0 || p.shadows || len(p.surfaces) > 64 {
 		return
 	}
 	l := &r.lecture

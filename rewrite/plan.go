@@ -126,6 +126,8 @@ type Sighting struct {
 	Offset    int64     // of its start tag in the page, in bytes
 
 	// Count is how many elements were met that are marked so. Only the first is
-	// changed, and none is looked for after the last surface wanted was met.
+	// changed. Unless the page was searched to its end, which Whole says, none is
+	// looked for after the last surface wanted was met: see Reader.CountAll.
 	Count int
+	Whole bool
 }

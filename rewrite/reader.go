@@ -61,6 +61,7 @@ type Reader struct {
 	spare   []byte // an array for buf to move to
 	spared  bool   // buf has moved since what is to be handed on was
 
+	all    bool  // the page is searched to its end: see CountAll
 	plain  bool  // what is left of src is copied unread
 	srcErr error // what src said last; the bytes before it may not be settled yet
 	fault  error
@@ -107,12 +108,18 @@ func (r *Reader) begin(src io.Reader, contentType string) {
 	r.lecture = lecture{}
 	r.encoding = p.headerEncoding(contentType)
 	r.prescan, r.sniffed, r.prelude = r.prescan[:0], false, true
-	r.plain = r.missing == 0
+	r.all, r.plain = false, r.missing == 0
 	r.srcErr, r.fault, r.idle, r.breaks, r.trace = nil, nil, 0, 0, nil
 	if r.encoding.refused {
 		r.stop(Charset)
 	}
 }
+
+// CountAll has the Reader search the page to its end, so that its Sightings are
+// Whole. What it gives stays the same; it costs the scanning of what follows the
+// last region. It is to be called before the first Read, if at all, and instead
+// of Learn.
+func (r *Reader) CountAll() { r.all = true }
 
 // Close gives the Reader's memory back for other pages. The Reader and its
 // Sightings must not be used afterwards. It does not close the source.
@@ -272,7 +279,7 @@ func (r *Reader) take(from int) {
 func (r *Reader) goOn() {
 	if !r.region.hold && !r.plain {
 		r.settle(r.taken)
-		if r.missing == 0 && r.region.surface < 0 {
+		if r.searched() && r.region.surface < 0 {
 			r.rest()
 		}
 	}
@@ -293,16 +300,22 @@ func (r *Reader) wait() {
 	}
 	if r.srcErr != nil {
 		r.release(Unclosed)
+		for i := range r.sightings {
+			r.sightings[i].Whole = r.srcErr == io.EOF
+		}
 		r.rest()
 	}
 }
+
+// searched says whether nothing more is to be looked for.
+func (r *Reader) searched() bool { return r.missing == 0 && !r.all }
 
 // outgrow gives a held region up whose content goes beyond what may be held
 // before buf[at], however much of it was received at once.
 func (r *Reader) outgrow(at int) {
 	if r.region.hold && !r.region.last && at-r.region.content > r.program.maxRegion {
 		r.release(TooLarge)
-		if r.missing == 0 {
+		if r.searched() {
 			r.rest()
 		}
 	}

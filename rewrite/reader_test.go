@@ -107,6 +107,32 @@ func TestAfterTheLastSurfaceThePageIsCopied(t *testing.T) {
 	}
 }
 
+// Where all are to be counted, they are, and still the first alone is changed.
+func TestCountAll(t *testing.T) {
+	for _, c := range []struct {
+		page, want string
+		count      int
+		whole      bool
+	}{
+		{"<p data-surface=x0>a</p>", "<p data-surface=x0></p>", 1, true},
+		{"<p data-surface=x0>a</p><p data-surface=x0>b</p><i data-surface=x0>", "<p data-surface=x0></p><p data-surface=x0>b</p><i data-surface=x0>", 3, true},
+		{"<p>a</p>", "<p>a</p>", 0, true},
+		{"", "", 0, true},
+		{"<p data-surface=x0>a</p><!-- <p data-surface=x0> --><template><p data-surface=x0></template>",
+			"<p data-surface=x0></p><!-- <p data-surface=x0> --><template><p data-surface=x0></template>", 1, true},
+		{"<p data-surface=x0>a</p><plaintext><p data-surface=x0>b", "<p data-surface=x0></p><plaintext><p data-surface=x0>b", 1, false},
+	} {
+		got, saw, err := rewriteBy(mustCompile(t, planFor("", "x0")), strings.NewReader("<body>"+c.page), inUTF8, drainCounting)
+		if err != nil || got != "<body>"+c.want || saw[0].Count != c.count || saw[0].Whole != c.whole {
+			t.Errorf("%s: got %s %+v, %v", c.page, got, saw, err)
+		}
+	}
+	broken := io.MultiReader(strings.NewReader("<body><p data-surface=x0>a</p>"), iotest.ErrReader(io.ErrUnexpectedEOF))
+	if _, saw, err := rewriteBy(mustCompile(t, planFor("", "x0")), broken, inUTF8, drainCounting); err == nil || saw[0].Whole || saw[0].Count != 1 {
+		t.Errorf("a page that breaks off: %+v, %v", saw, err)
+	}
+}
+
 func TestSameNameTwiceInThePlan(t *testing.T) {
 	if _, err := rewrite.Compile(planFor("new", "x0", "x1", "x0")); err == nil {
 		t.Error("no error")

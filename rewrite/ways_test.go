@@ -59,6 +59,12 @@ func drainCopy(r *rewrite.Reader) ([]byte, error) {
 	return b.Bytes(), err
 }
 
+// drainCounting has the whole page searched.
+func drainCounting(r *rewrite.Reader) ([]byte, error) {
+	r.CountAll()
+	return drainCopy(r)
+}
+
 // drainTiny reads into buffers of no, one and few bytes.
 func drainTiny(rnd *rand.Rand) drain {
 	return func(r *rewrite.Reader) ([]byte, error) {
@@ -122,7 +128,19 @@ func rewriteAllWays(page, contentType string, plan rewrite.Plan) (string, []rewr
 			return "", nil, fmt.Errorf("chunks of %d (-seed %d) differ\npage  %q\nwhole %q %v\ngot   %q %v", way.chunk, seed(), page, whole, saw, got, gotSaw)
 		}
 	}
+	got, sawAll, err := rewriteBy(program, chunked{strings.NewReader(page), 0, rnd}, contentType, drainCounting)
+	if err != nil || got != whole || !slices.EqualFunc(sawAll, saw, sameButCounted) {
+		return "", nil, fmt.Errorf("counting all (-seed %d) differs: %v\npage  %q\nonce  %q %+v\nall   %q %+v", seed(), err, page, whole, saw, got, sawAll)
+	}
 	return whole, saw, nil
+}
+
+// sameButCounted says whether a sighting of a page that was searched to its end
+// is that of one that may not have been.
+func sameButCounted(all, some rewrite.Sighting) bool {
+	ok := all.Count >= some.Count && (all.Whole || !some.Whole) && (all.Count == some.Count || !some.Whole)
+	all.Count, all.Whole = some.Count, some.Whole
+	return ok && all == some
 }
 
 func rewriteChunked(t testing.TB, page, contentType string, plan rewrite.Plan) (string, []rewrite.Sighting) {

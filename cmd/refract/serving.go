@@ -248,8 +248,11 @@ func withSurface(s outcomes.Served, x *proxy.Exchange, i int) outcomes.Served {
 		s.Fault = outcomes.FaultMissing
 	case found.State != rewrite.Swappable:
 		s.Fault = outcomes.FaultBailout
-	case found.Count > 1:
-		s.Fault = outcomes.FaultDuplicate
+	default:
+		s.Counted = found.Whole
+		if s.Counted && found.Count > 1 {
+			s.Fault = outcomes.FaultDuplicate
+		}
 	}
 	return s
 }
@@ -265,7 +268,7 @@ func without(off []string, s outcomes.Served) outcomes.Served {
 		case outcomes.FaultSlow:
 			s.Took = 0
 		case s.Fault:
-			s.Surface, s.Fault = false, ""
+			s.Surface, s.Counted, s.Fault = false, false, ""
 		}
 	}
 	return s

@@ -220,7 +220,9 @@ func TestServedOf(t *testing.T) {
 	}{
 		"sound":     {x: page(nil), want: outcomes.Served{Took: took, Surface: true}},
 		"missing":   {x: page(func(x *proxy.Exchange) { x.Sightings[0] = rewrite.Sighting{State: rewrite.Missing} }), want: outcomes.Served{Took: took, Surface: true, Fault: outcomes.FaultMissing}},
-		"duplicate": {x: page(func(x *proxy.Exchange) { x.Sightings[0].Count = 2 }), want: outcomes.Served{Took: took, Surface: true, Fault: outcomes.FaultDuplicate}},
+		"counted":   {x: page(func(x *proxy.Exchange) { x.Sightings[0].Whole = true }), want: outcomes.Served{Took: took, Surface: true, Counted: true}},
+		"two":       {x: page(func(x *proxy.Exchange) { x.Sightings[0].Count = 2 }), want: outcomes.Served{Took: took, Surface: true}},
+		"duplicate": {x: page(func(x *proxy.Exchange) { x.Sightings[0].Count, x.Sightings[0].Whole = 2, true }), want: outcomes.Served{Took: took, Surface: true, Counted: true, Fault: outcomes.FaultDuplicate}},
 		"bailout": {x: page(func(x *proxy.Exchange) {
 			x.Sightings[0] = rewrite.Sighting{State: rewrite.Untouched, Reason: rewrite.Unclosed}
 		}), want: outcomes.Served{Took: took, Surface: true, Fault: outcomes.FaultBailout}},
