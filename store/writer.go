@@ -251,9 +251,6 @@ func (w *writer) finish() error {
 			}
 		}
 	}
-	if err := w.putQueues(); err != nil {
-		return err
-	}
 	if w.logChanged {
 		if err := b.Set(metaKey("log"), w.appendLogMeta(nil), nil); err != nil {
 			return err
@@ -271,7 +268,7 @@ func (w *writer) finish() error {
 			return err
 		}
 	}
-	return nil
+	return w.putQueues() // what was judged may have posted letters
 }
 
 // encode writes a unit's state, and its decision record if that changed.
