@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"maps"
 	"os"
+	"reflect"
 	"sync/atomic"
 	"testing"
 
@@ -52,7 +53,7 @@ func TestDrillLeavesNothing(t *testing.T) {
 			t.Fatalf("%s: the stop is %+v", state, stop)
 		}
 	}
-	if got := s.Standings(); len(got) != len(standings) || got[invite].Run != standings[invite].Run {
+	if got := s.Standings(); len(got) != len(standings) || !reflect.DeepEqual(got[invite].Run, standings[invite].Run) {
 		t.Errorf("the rules stand otherwise: %+v", got)
 	}
 	if !maps.Equal(content(t, s), before) {

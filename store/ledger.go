@@ -22,7 +22,7 @@ import (
 type Entry struct {
 	Seq      uint64    `json:"seq"` // from 1, without gaps
 	At       time.Time `json:"at"`
-	Kind     string    `json:"kind"` // load, start, ramp, epoch, expire, rollback, receipt, resume, drill, off, on, upload, drop
+	Kind     string    `json:"kind"` // load, start, ramp, epoch, hold, release, expire, rollback, receipt, resume, drill, off, on, upload, drop
 	Revision string    `json:"revision,omitempty"`
 	Rule     string    `json:"rule,omitempty"`
 	Version  string    `json:"version,omitempty"`
@@ -41,6 +41,9 @@ type Entry struct {
 	// Cohort and its Members are of an upload, or were when it was dropped.
 	Cohort  string `json:"cohort,omitempty"`
 	Members int    `json:"members,omitempty"`
+	// Hold is the one that begins or ends, of a hold or release; Tally and Verdict
+	// are the numbers that decided.
+	Hold *Hold `json:"hold,omitempty"`
 	// Stage and From are the step of a ramp, or the epoch, that begins and the one
 	// that ends; Tally and Verdict the numbers that decided.
 	Stage   *Stage            `json:"stage,omitempty"`

@@ -22,7 +22,7 @@ func (w *writer) notify(e *Entry) error {
 		return nil
 	}
 	switch e.Kind {
-	case "rollback", "resume", "ramp", "expire", "off", "on":
+	case "rollback", "resume", "ramp", "hold", "release", "expire", "off", "on":
 	case "drill":
 		if e.Drill == nil || e.Drill.Failed == "" {
 			return nil
@@ -31,7 +31,7 @@ func (w *writer) notify(e *Entry) error {
 		return nil
 	}
 	n := Notice{ID: w.head[:32], Node: w.s.opts.Node, Entry: *e}
-	if r := w.set.Rule(e.Rule); r != nil {
+	if r := w.set.Rule(e.Rule); r != nil && (e.Version == "" || e.Version == r.Version) {
 		n.Sentence = r.Sentence()
 	}
 	body, err := json.Marshal(&n)

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"slices"
 	"strings"
 	"time"
 
@@ -13,6 +14,7 @@ type Past struct {
 	Last     Entry // the last entry folded
 	Load     Entry // the last load
 	stops    map[ruleVersion]*Stop
+	holds    map[ruleVersion][]Hold
 	switches map[pastSwitch]string // what turned it off
 }
 
@@ -35,6 +37,8 @@ type PastRule struct {
 	// By is the cause of a rollback, or what turned it off.
 	By   string `json:"by,omitempty"`
 	Stop *Stop  `json:"stop,omitempty"` // of a rollback but by file
+	// Holds are why nothing could be concluded from it.
+	Holds []Hold `json:"holds,omitempty"`
 }
 
 // Add folds the next entry.
@@ -57,6 +61,8 @@ func (p *Past) Add(e *Entry) {
 		p.stops[of] = e.Stop
 	case "resume":
 		delete(p.stops, of)
+	case "hold", "release":
+		p.hold(e, of)
 	case "off", "on":
 		by, _, _ := strings.Cut(e.Who, " ")
 		if p.switches == nil {
@@ -75,7 +81,8 @@ func (p *Past) Add(e *Entry) {
 func (p *Past) Rules(site *Site, at time.Time) []PastRule {
 	all := []PastRule{}
 	for _, r := range site.Rules {
-		is := PastRule{SiteRule: r, Stop: p.stops[ruleVersion{r.Name, r.Version}]}
+		of := ruleVersion{r.Name, r.Version}
+		is := PastRule{SiteRule: r, Stop: p.stops[of], Holds: p.holds[of]}
 		switch off := p.off(r.Name); {
 		case r.State == rules.Draft:
 			is.Why = string(rules.Draft)
@@ -97,6 +104,21 @@ func (p *Past) Rules(site *Site, at time.Time) []PastRule {
 		all = append(all, is)
 	}
 	return all
+}
+
+// hold folds the beginning or the end of a hold.
+func (p *Past) hold(e *Entry, of ruleVersion) {
+	if e.Hold == nil {
+		return
+	}
+	left := slices.DeleteFunc(slices.Clone(p.holds[of]), func(o Hold) bool { return e.Hold.same(o) || e.Hold.succeeds(o) })
+	if e.Kind == "hold" {
+		left = append(left, *e.Hold)
+	}
+	if p.holds == nil {
+		p.holds = map[ruleVersion][]Hold{}
+	}
+	p.holds[of] = left
 }
 
 // off says what keeps a rule off, if anything does.

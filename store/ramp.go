@@ -60,22 +60,14 @@ func (s *Standing) Awaits(r *rules.Rule, now time.Time) (list []string) {
 		return nil
 	}
 	v := &s.Verdict
-	switch {
-	case s.Run.Stop != nil:
-		list = append(list, "the rule is rolled back")
-	case expired(r, now):
-		list = append(list, "the rule has expired")
-	case !r.Approved(now):
-		list = append(list, "the rule is unapproved")
+	if why := s.Run.idle(r, now); why != "" {
+		list = append(list, why)
 	}
-	if v.Blind {
-		list = append(list, "the guardrail is blind")
+	for _, reason := range reasons(v) {
+		list = append(list, reason.String())
 	}
 	if v.Guardrail != outcomes.Cleared {
 		list = append(list, fmt.Sprintf("the guardrail is %s", v.Guardrail))
-	}
-	if v.SRM.State != outcomes.SRMFine {
-		list = append(list, fmt.Sprintf("the sample ratio is %s", sampleRatio(v.SRM.State)))
 	}
 	if now.Before(from) {
 		list = append(list, "the step lasts until "+from.UTC().Format(time.RFC3339))
@@ -84,13 +76,6 @@ func (s *Standing) Awaits(r *rules.Rule, now time.Time) (list []string) {
 		list = append(list, "nobody has come in since the step began")
 	}
 	return list
-}
-
-func sampleRatio(s outcomes.SRMState) string {
-	if s == outcomes.SRMWarn {
-		return "doubtful"
-	}
-	return string(s)
 }
 
 func expired(r *rules.Rule, now time.Time) bool { return !r.Expires.IsZero() && !now.Before(r.Expires) }
@@ -114,7 +99,7 @@ func (w *writer) followRule(t *tracked, now time.Time) error {
 	was := t.run
 	t.run.Stage = placed(t.rule, was.Stage, t.tally.Exposed(), now)
 	t.run.Expired = was.Expired && expired(t.rule, now)
-	if t.run == was {
+	if t.run.Stage == was.Stage && t.run.Expired == was.Expired {
 		return nil
 	}
 	if err := w.putRun(t); err != nil || was.Stage.Step == 0 {
@@ -168,12 +153,13 @@ func (w *writer) widen(t *tracked, s *Standing) error {
 }
 
 // watchRules looks at the rules for what the clock alone brings: the time for
-// the next step of a ramp, and the end of a rule.
+// the next step of a ramp, the end of a rule, and with it of its holds.
 func (w *writer) watchRules() error {
 	if w.set == nil {
 		return nil
 	}
 	now := w.s.opts.Now().UTC()
+	w.watchHolds(now)
 	for _, t := range w.tracked {
 		if ended := t.rule.State == rules.Live && expired(t.rule, now); ended && !t.run.Expired {
 			if err := w.expire(t); err != nil {

@@ -24,6 +24,9 @@ type Run struct {
 	// Stage is the step of the ramp. What was stopped keeps the one that it had.
 	Stage   Stage `json:"stage,omitzero"`
 	Expired bool  `json:"expired,omitempty"` // it is on record that its time was over
+	// Holds are why nothing may be concluded from it now, none of one reason
+	// twice. Those of a rule that is not live have ended.
+	Holds []Hold `json:"holds,omitempty"`
 	// Live is when the run's rule was first live in it; zero: it is a draft.
 	Live time.Time `json:"live,omitzero"`
 	// Launches is how often the rule of that name was made live so far, in any
@@ -206,6 +209,9 @@ func (w *writer) judge(t *tracked) error {
 		return nil // nothing else is kept of it
 	}
 	standing := t.standing()
+	if err := w.hold(t, &standing); err != nil {
+		return err
+	}
 	if err := w.widen(t, &standing); err != nil {
 		return err
 	}
@@ -235,7 +241,10 @@ func (w *writer) halt(t *tracked, stop Stop) error {
 	if err := w.putRun(t); err != nil {
 		return err
 	}
-	return w.note(Entry{Kind: "rollback", Rule: stop.Rule, Version: stop.Version, Who: stop.Who, Why: stop.Why, Stop: &stop})
+	if err := w.note(Entry{Kind: "rollback", Rule: stop.Rule, Version: stop.Version, Who: stop.Who, Why: stop.Why, Stop: &stop}); err != nil {
+		return err
+	}
+	return w.hold(t, &standing)
 }
 
 func (w *writer) find(rule string) (*tracked, error) {

@@ -106,11 +106,14 @@ func (s *Store) Warming() []string {
 }
 
 func (w *writer) use(set *rules.Set) error {
-	before := w.set
+	before, tracked := w.set, w.tracked
 	if err := w.track(set); err != nil {
 		return err
 	}
 	if err := w.noteLoad(before, set); err != nil {
+		return err
+	}
+	if err := w.releaseGone(tracked, before == nil); err != nil {
 		return err
 	}
 	if err := w.follow(); err != nil {
@@ -119,6 +122,7 @@ func (w *writer) use(set *rules.Set) error {
 	if err := w.noteStarts(); err != nil {
 		return err
 	}
+	w.watchHolds(w.s.opts.Now().UTC())
 	leaves := set.Program.Leaves()
 	live := func(l segments.LeafKey) bool { return slices.Contains(w.warm.Live, l) }
 	w.warm.cold, w.warm.from = nil, 1
