@@ -73,6 +73,11 @@ func noticeText(n *store.Notice) string {
 		if n.Stage != nil {
 			lines[0] += fmt.Sprintf(": %.4g %% take part", 100*n.Stage.Share)
 		}
+	case "hold", "release":
+		add("*%s: %s*", map[string]string{"hold": "Held", "release": "Held no longer"}[n.Kind], rule)
+		if n.Hold != nil && n.Kind == "hold" {
+			lines[0] += ": " + n.Hold.Reason.String()
+		}
 	case "expire":
 		add("*Expired: %s*", rule)
 	case "drill":
@@ -103,6 +108,10 @@ func noticeText(n *store.Notice) string {
 			break
 		}
 		add("`refract receipt %s` says more; `refract resume %s` starts it again", rule, rule)
+	case "hold":
+		if n.Hold != nil {
+			add("%s", holdAdvice(n.Hold.Reason, rule))
+		}
 	case "ramp", "resume":
 		add("`refract rollback %s` stops it", rule)
 	}
@@ -111,4 +120,16 @@ func noticeText(n *store.Notice) string {
 		text = append(text[:maxText], '…')
 	}
 	return string(text)
+}
+
+// holdAdvice says, in one sentence, what it means that a rule is held and what to
+// do.
+func holdAdvice(reason store.HoldReason, rule string) string {
+	switch reason {
+	case store.HeldBlind:
+		return fmt.Sprintf("Nothing would stop the rule by its guardrail: see whether that event is still sent, by that name, or stop it: `refract rollback %s`", rule)
+	case store.HeldDoubtful:
+		return fmt.Sprintf("It is not widened any more, for the arms may not be comparable: see what loses visitors of one arm (a cache, a redirect, a bot); `refract report %s` says more", rule)
+	}
+	return fmt.Sprintf("Nothing is concluded from its counts, not even a rollback by its guardrail: mend what loses visitors of one arm (a cache, a redirect, a bot), then `refract rollback %s` and `refract resume %s` begin new counts", rule, rule)
 }
