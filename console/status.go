@@ -74,6 +74,9 @@ type RuleStatus struct {
 	Receipt   *store.Stop    `json:"receipt,omitempty"`
 	Approvals ApprovalStatus `json:"approvals"`
 	Ramp      *Ramp          `json:"ramp,omitempty"` // nil: the rule has one step
+	// Holds are why nothing may be concluded from a live rule's counts now, since
+	// when.
+	Holds []store.Hold `json:"holds,omitempty"`
 	// Launches is how often the rule was made live, in any version, and
 	// AlphaSpent the sum of its guardrail's alpha over these.
 	Launches   int     `json:"launches"`
@@ -128,7 +131,7 @@ func ruleStatus(r *rules.Rule, set *rules.Set, s store.Standing, warming []strin
 		Name: r.Name, Sentence: r.Sentence(), Version: r.Version, Owner: r.Owner, Started: s.Run.Started,
 		Verdict: s.Verdict, Summary: s.Verdict.Sentence(r), Tally: s.Tally, Receipt: s.Run.Stop,
 		Approvals: ApprovalsOf(r, now),
-		Launches:  s.Run.Launches, AlphaSpent: s.Run.AlphaSpent,
+		Launches:  s.Run.Launches, AlphaSpent: s.Run.AlphaSpent, Holds: s.Run.Holds,
 	}
 	rs.Recompute = Recompute(&s.Tally, r)
 	rs.Answer = s.Verdict.Answer(r)

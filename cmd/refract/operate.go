@@ -129,6 +129,9 @@ func printStatus(out io.Writer, st *console.Status) error {
 		if r.Unseen {
 			state += ", unseen"
 		}
+		if len(r.Holds) > 0 {
+			state += ", held"
+		}
 		fmt.Fprintf(w, "%s\t%s\t%d/%d\t%d/%d\t%d/%d\t%s\t%.3f\n", r.Name, state, r.Treatment.Exposed, r.Control.Exposed,
 			r.Treatment.Converted, r.Control.Converted, r.Treatment.Harmed, r.Control.Harmed, r.Verdict.Guardrail, r.Verdict.LogE)
 	}
@@ -136,6 +139,9 @@ func printStatus(out io.Writer, st *console.Status) error {
 		return err
 	}
 	for _, r := range st.Rules {
+		for _, h := range r.Holds {
+			fmt.Fprintf(out, "%s is held: %s\n", r.Name, h)
+		}
 		if r.Ramp != nil {
 			fmt.Fprintf(out, "ramp of %s: %s\n", r.Name, r.Ramp)
 		}

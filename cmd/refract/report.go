@@ -123,10 +123,14 @@ func stateText(r *console.RuleStatus) string {
 	if r.Cause != "" {
 		return r.State + " by " + r.Cause
 	}
+	state := r.State
 	if r.Unseen {
-		return r.State + ", unseen"
+		state += ", unseen"
 	}
-	return r.State
+	if len(r.Holds) > 0 {
+		state += ", held"
+	}
+	return state
 }
 
 // printReport prints one rule's report: first the answer, then the numbers.
@@ -162,6 +166,9 @@ func printReport(out io.Writer, r *console.RuleStatus) {
 		line("metric", "changed by %s, anytime p %.3g; among the changes of all rules it may be there by chance (e-BH, 5 %%)", changeText(v.Lift), v.Lift.P)
 	}
 	line("split", "%s: ln BF %.9f, anytime p %.3g", v.SRM.State, v.SRM.LogBF, v.SRM.P)
+	for _, h := range r.Holds {
+		line("held", "%s", h)
+	}
 	if r.Ramp != nil {
 		line("ramp", "%s", r.Ramp)
 	}

@@ -65,6 +65,9 @@ func newStateCommand() *cobra.Command {
 				default:
 					was = r.Why
 				}
+				for _, h := range r.Holds {
+					was += ", held (" + string(h.Reason) + ")"
+				}
 				fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", r.Name, was, r.Version, r.Sentence)
 			}
 			if err := table.Flush(); err != nil {

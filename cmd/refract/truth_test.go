@@ -14,6 +14,7 @@ import (
 	"github.com/seed14307185/refract/console"
 	"github.com/seed14307185/refract/outcomes"
 	"github.com/seed14307185/refract/rules"
+	"github.com/seed14307185/refract/store"
 )
 
 // fate is a rule of which the test knows what it does to people: of each arm,
@@ -26,6 +27,7 @@ type fate struct {
 	state, cause    string
 	verdict         func(v *outcomes.Verdict) bool
 	says            []string
+	held            store.HoldReason // for good
 }
 
 // response is what the rule shows: nothing, if it is the A/A test.
@@ -62,14 +64,16 @@ func fates() []*fate {
 		rule: "blind", guardrail: "tolerate: 10%, baseline: 10%", converts: [2]int{20, 20}, harms: [2]int{30, 10}, reaches: all, silent: true,
 		state:   "live",
 		verdict: func(v *outcomes.Verdict) bool { return v.Blind && v.Guardrail == outcomes.Undecided && v.LogE <= 0 },
-		says:    []string{"The guardrail is blind: "},
+		says:    []string{"The guardrail is blind: ", "live, held since ", "held       the guardrail is blind, since "},
+		held:    store.HeldBlind,
 	}, {
 		rule: "lopsided", guardrail: "tolerate: 10%", converts: [2]int{40, 20}, harms: [2]int{10, 10}, reaches: [2]int{100, 60},
 		state: "live",
 		verdict: func(v *outcomes.Verdict) bool {
 			return v.SRM.State == outcomes.SRMInvalid && v.Guardrail == outcomes.Undecided
 		},
-		says: []string{"The results are invalid: "},
+		says: []string{"The results are invalid: ", "held       the sample ratio is invalid, since "},
+		held: store.HeldInvalid,
 	}}
 }
 
@@ -216,6 +220,28 @@ func TestTruth(t *testing.T) {
 			if !strings.Contains(text, says) {
 				t.Errorf("the report of %s does not say %q:\n%s", one.rule, says, text)
 			}
+		}
+	}
+	// What is on record is held at the end, and who may have been meanwhile, no more.
+	last := map[string]store.Entry{}
+	for line := range strings.Lines(r.mustCommand("ledger", "--json")) {
+		var e store.Entry
+		if err := json.Unmarshal([]byte(line), &e); err != nil {
+			t.Fatal(err)
+		}
+		if e.Hold != nil {
+			last[e.Rule] = e
+		}
+	}
+	for _, one := range list {
+		e := last[one.rule]
+		switch holds := of[one.rule].Holds; {
+		case one.held == "":
+			if len(holds) != 0 || e.Kind == "hold" {
+				t.Errorf("%s is held as %v: %+v", one.rule, holds, e)
+			}
+		case len(holds) != 1 || holds[0].Reason != one.held || e.Kind != "hold" || *e.Hold != holds[0] || e.Tally == nil || e.Verdict == nil:
+			t.Errorf("%s is held as %v, want %s: %+v", one.rule, holds, one.held, e)
 		}
 	}
 	if !of["helping"].Discovery || of["same"].Discovery {
