@@ -192,6 +192,7 @@ func TestEditsAfterApproval(t *testing.T) {
 		{rule, "share: 100%", "share: 99%"},
 		{rule, "treatment: 50%", "treatment: 99%"},
 		{rule, "treatment: 50%}", "treatment: 50%, ramp: [5%, 100%]}"},
+		{rule, "treatment: 50%}", "treatment: 50%, undecided: {after: 28d}}"},
 		{rule, "{inner: invite-teammate.html}", "none"},
 		{rule, "{event: Teammate Invited,", "{event: Teammate Invited, value: seats,"},
 		{rule, "{event: Teammate Invited,", "{event: Teammate Invited, per: Page Viewed,"},

@@ -163,7 +163,7 @@ func TestRule(t *testing.T) {
 	if g := r.Guardrail; g.Tolerate != 0.1 || g.Alpha != 0.05 || g.Baseline != 0 || g.Within != 7*24*time.Hour {
 		t.Errorf("guardrail %+v", g)
 	}
-	if !r.Expires.Equal(time.Date(2027, 3, 1, 0, 0, 0, 0, time.UTC)) || !reflect.DeepEqual(r.Rollout, Rollout{1, 0.5, []Step{{0.05, 0.5, 7 * 24 * time.Hour}, {0.2, 0.3, 48 * time.Hour}, {1, 0.5, 0}}}) || r.State != Live || r.Unit != "visitor" || r.Priority != 0 {
+	if !r.Expires.Equal(time.Date(2027, 3, 1, 0, 0, 0, 0, time.UTC)) || !reflect.DeepEqual(r.Rollout, Rollout{1, 0.5, []Step{{0.05, 0.5, 7 * 24 * time.Hour}, {0.2, 0.3, 48 * time.Hour}, {1, 0.5, 0}}, Undecided{28 * 24 * time.Hour, true}}) || r.State != Live || r.Unit != "visitor" || r.Priority != 0 {
 		t.Errorf("%+v", r)
 	}
 	if r.Response.Operation != rewrite.Inner || string(r.Response.HTML) != "<h2>Invite a teammate</h2>\n<p>Two see more than one.</p>\n" {

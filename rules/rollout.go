@@ -9,6 +9,15 @@ type Rollout struct {
 	// Ramp are the steps by which the rule comes to Share and Treatment, which
 	// are those of the last one. Shares rise. Nil: it begins with them.
 	Ramp []Step
+	// Undecided says how long the guardrail may be undecided.
+	Undecided Undecided
+}
+
+// Undecided is what becomes of a rule whose guardrail is neither cleared nor
+// breached for some time.
+type Undecided struct {
+	After  time.Duration // 0: it may be for ever
+	Revert bool          // then the rule is rolled back; else it is held, and people are told
 }
 
 // Step is a part of a ramp.
@@ -50,13 +59,30 @@ func (s *Set) Staged(at func(*Rule) (share, treatment float64)) *Set {
 }
 
 func (r *Rule) readRollout(v value) {
-	f, ok := v.fields("a mapping such as {share: 100%, treatment: 50%}", "share", "treatment", "ramp")
+	f, ok := v.fields("a mapping such as {share: 100%, treatment: 50%}", "share", "treatment", "ramp", "undecided")
 	if !ok {
 		return
 	}
 	set(&r.Rollout.Share)(readShare(f.get("share")))
 	set(&r.Rollout.Treatment)(readTreatment(f.get("treatment")))
 	r.readRamp(f)
+	r.readUndecided(f.get("undecided"))
+}
+
+func (r *Rule) readUndecided(v value) {
+	f, ok := v.fields("a mapping such as {after: 28d, then: hold}", "after", "then")
+	if !ok {
+		return
+	}
+	u := &r.Rollout.Undecided
+	after := f.need("after", "how long the guardrail may be undecided: after: 28d")
+	set(&u.After)(window(after))
+	then, _ := f.get("then").oneOf("hold", "revert")
+	u.Revert = then == "revert"
+	if within := r.Guardrail.Within; 0 < u.After && u.After < within {
+		after.refuse("it is at least the guardrail's within", "after is %s, when no unit's guardrail window of %s is over: none could be cleared by then",
+			FormatDuration(u.After), FormatDuration(within))
+	}
 }
 
 func readShare(v value) (float64, bool) {

@@ -35,6 +35,9 @@ func (r Rollout) parts() []string {
 	for _, s := range r.Ramp {
 		parts = append(parts, "step", exact(s.Share), exact(s.Treatment), s.For.String())
 	}
+	if u := r.Undecided; u.After != 0 {
+		parts = append(parts, "undecided", u.After.String(), strconv.FormatBool(u.Revert))
+	}
 	return parts
 }
 
