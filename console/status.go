@@ -139,8 +139,11 @@ func ruleStatus(r *rules.Rule, set *rules.Set, s store.Standing, warming []strin
 		rs.Treatment = rs.Treatment.Plus(e.TreatmentArm)
 		rs.Control = rs.Control.Plus(e.ControlArm)
 	}
-	if stop := s.Run.Stop; stop != nil && stop.Cause == store.ByServing {
+	switch stop := s.Run.Stop; {
+	case stop != nil && stop.Cause == store.ByServing:
 		rs.Summary = "Rolled back by the serving guardrails, " + stop.Why + ". " + rs.Summary
+	case stop != nil && stop.Cause == store.ByDeadline:
+		rs.Summary = "Rolled back, for " + stop.Why + ". " + rs.Summary
 	}
 	rs.State, rs.Cause = RuleState(r, set, s, warming, now)
 	rs.Ramp = newRamp(r, &s, now)

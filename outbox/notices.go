@@ -88,7 +88,12 @@ func noticeText(n *store.Notice) string {
 	if n.Node != "" {
 		lines[0] += " on " + said(n.Node)
 	}
-	if n.Who != "" || n.Why != "" {
+	switch {
+	case n.Who == "" && n.Stop != nil && n.Stop.Cause != store.ByPerson: // the cause is who
+		if n.Why != "" {
+			add("%s", said(n.Why))
+		}
+	case n.Who != "" || n.Why != "":
 		add("%s", strings.TrimSpace(cmp.Or(said(n.Who), "nobody named")+": "+said(n.Why)))
 	}
 	if n.Sentence != "" {
@@ -128,6 +133,8 @@ func holdAdvice(reason store.HoldReason, rule string) string {
 	switch reason {
 	case store.HeldBlind:
 		return fmt.Sprintf("Nothing would stop the rule by its guardrail: see whether that event is still sent, by that name, or stop it: `refract rollback %s`", rule)
+	case store.HeldUndecided:
+		return fmt.Sprintf("It stays at its present exposure: let more units in (`rollout`), give it more time (`undecided`), or decide yourself: `refract report %[1]s` says how it stands, `refract rollback %[1]s` stops it", rule)
 	case store.HeldDoubtful:
 		return fmt.Sprintf("It is not widened any more, for the arms may not be comparable: see what loses visitors of one arm (a cache, a redirect, a bot); `refract report %s` says more", rule)
 	}

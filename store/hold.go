@@ -1,7 +1,6 @@
 package store
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -13,21 +12,27 @@ import (
 	"github.com/seed14307185/refract/rules"
 )
 
-// HoldReason says why nothing may be concluded from a run's counts.
+// HoldReason says why a rule is held.
 type HoldReason string
 
-// The reasons. A sample ratio that was doubtful and is invalid is held for the
+// The reasons but HeldUndecided are that nothing may be concluded. A sample ratio that was doubtful and is invalid is held for the
 // latter alone.
 const (
 	HeldBlind    HoldReason = "blind"    // the guardrail sees no harm: outcomes.Verdict.Blind
 	HeldDoubtful HoldReason = "doubtful" // the sample ratio is outcomes.SRMWarn
 	HeldInvalid  HoldReason = "invalid"  // the sample ratio is outcomes.SRMInvalid
+	// HeldUndecided is that the guardrail is undecided for longer than the rule
+	// says: see rules.Undecided.
+	HeldUndecided HoldReason = "undecided"
 )
 
 // String is a clause: "the guardrail is blind".
 func (h HoldReason) String() string {
-	if h == HeldBlind {
+	switch h {
+	case HeldBlind:
 		return "the guardrail is blind"
+	case HeldUndecided:
+		return "the guardrail is still undecided"
 	}
 	return "the sample ratio is " + string(h)
 }
@@ -74,23 +79,28 @@ func (r *Run) idle(rule *rules.Rule, now time.Time) string {
 	return ""
 }
 
-// held are the holds that a run should have, by its counts. They don't come and
+// held are the holds that a rule should have, by its counts. They don't come and
 // go: a sample ratio never gets better, and what was blind stays it until a harm
 // is seen, also where units that turn out to be one leave fewer to be expected.
-func (r *Run) held(rule *rules.Rule, s *Standing, now time.Time) (list []Hold) {
+func (t *tracked) held(s *Standing, now time.Time) (holds []Hold) {
+	r, rule, v := &t.run, t.rule, s.Verdict
 	if r.idle(rule, now) != "" {
 		return nil
 	}
-	v := s.Verdict
-	v.Blind = v.Blind || slices.ContainsFunc(r.Holds, Hold{Reason: HeldBlind}.same) && both(&s.Tally).Harmed == 0
-	for _, reason := range reasons(&v) {
+	is := func(reason HoldReason) bool { return slices.ContainsFunc(r.Holds, Hold{Reason: reason}.same) }
+	v.Blind = v.Blind || is(HeldBlind) && both(&s.Tally).Harmed == 0
+	list := reasons(&v)
+	if !rule.Rollout.Undecided.Revert && (t.overdue || is(HeldUndecided)) && r.overdue(rule, &v, now) {
+		list = append(list, HeldUndecided)
+	}
+	for _, reason := range list {
 		h := Hold{Reason: reason, Since: now}
 		if i := slices.IndexFunc(r.Holds, h.same); i >= 0 {
 			h = r.Holds[i]
 		}
-		list = append(list, h)
+		holds = append(holds, h)
 	}
-	return list
+	return holds
 }
 
 func (h Hold) same(o Hold) bool { return h.Reason == o.Reason }
@@ -98,12 +108,62 @@ func (h Hold) same(o Hold) bool { return h.Reason == o.Reason }
 // succeeds says whether the hold takes the place of another.
 func (h Hold) succeeds(o Hold) bool { return h.Reason == HeldInvalid && o.Reason == HeldDoubtful }
 
+// overdue says whether the guardrail is undecided for longer than the rule says:
+// without a break, and at the present step of its ramp.
+func (r *Run) overdue(rule *rules.Rule, v *outcomes.Verdict, now time.Time) bool {
+	limit := rule.Rollout.Undecided.After
+	return limit > 0 && v.Guardrail == outcomes.Undecided && r.idle(rule, now) == "" && !now.Before(r.undecidedSince().Add(limit))
+}
+
+// undecidedSince is since when a guardrail that is undecided is so.
+func (r *Run) undecidedSince() time.Time {
+	if r.Undecided.After(r.Stage.Since) {
+		return r.Undecided
+	}
+	return r.Stage.Since
+}
+
+// decide notes when a guardrail is no longer cleared, and stops a rule that is
+// undecided for too long, if so it says.
+func (w *writer) decide(t *tracked, s *Standing) error {
+	now := w.s.opts.Now().UTC()
+	if cleared := s.Verdict.Guardrail == outcomes.Cleared; cleared != t.run.Cleared {
+		if t.run.Cleared = cleared; !cleared {
+			t.run.Undecided = now
+		}
+		if err := w.putRun(t); err != nil {
+			return err
+		}
+	}
+	if !w.reverts(t, s, now) {
+		return nil
+	}
+	return w.halt(t, Stop{Cause: ByDeadline, Why: undecidedWhy(t, s)})
+}
+
+// reverts says whether a rule is to be stopped for its time to be decided is
+// over.
+func (w *writer) reverts(t *tracked, s *Standing, now time.Time) bool {
+	return t.rule.Rollout.Undecided.Revert && t.overdue && !w.set.Edge.Off && t.run.overdue(t.rule, &s.Verdict, now)
+}
+
+// undecidedWhy says for how long the guardrail is undecided, and on what.
+func undecidedWhy(t *tracked, s *Standing) string {
+	var arm [2]outcomes.Counts
+	for _, e := range s.Tally.Epochs {
+		arm[0], arm[1] = arm[0].Plus(e.TreatmentArm), arm[1].Plus(e.ControlArm)
+	}
+	return fmt.Sprintf("the guardrail is still undecided after %s: of the units whose window is over %d of %d were harmed in treatment and %d of %d in control",
+		rules.FormatDuration(t.rule.Rollout.Undecided.After), arm[0].ClosedHarmed, arm[0].Closed, arm[1].ClosedHarmed, arm[1].Closed)
+}
+
 // watchHolds has the rules judged that are held and should not be, or should be
-// and are not: because of a load, the clock, or an earlier release, which knew no
-// holds.
+// and are not, or are to be stopped: because of a load, the clock, or an earlier
+// release, which knew no holds.
 func (w *writer) watchHolds(now time.Time) {
 	for _, t := range w.tracked {
-		if s, known := w.s.Standing(t.rule.Name); known && !slices.EqualFunc(t.run.Holds, t.run.held(t.rule, &s, now), Hold.same) {
+		s, known := w.s.Standing(t.rule.Name)
+		if known && (w.reverts(t, &s, now) || !slices.EqualFunc(t.run.Holds, t.held(&s, now), Hold.same)) {
 			w.touched[t] = true
 		}
 	}
@@ -112,7 +172,7 @@ func (w *writer) watchHolds(now time.Time) {
 // hold puts on record what a judgement changes about a rule's holds.
 func (w *writer) hold(t *tracked, s *Standing) error {
 	now := w.s.opts.Now().UTC()
-	was, is := t.run.Holds, t.run.held(t.rule, s, now)
+	was, is := t.run.Holds, t.held(s, now)
 	if slices.EqualFunc(was, is, Hold.same) {
 		return nil
 	}
@@ -125,7 +185,16 @@ func (w *writer) hold(t *tracked, s *Standing) error {
 		if slices.ContainsFunc(is, func(o Hold) bool { return o.same(h) || o.succeeds(h) }) {
 			continue
 		}
-		why := cmp.Or(t.run.idle(t.rule, now), fmt.Sprintf("the guardrail sees harm: %d of %d exposed units", sum.Harmed, sum.Exposed))
+		why := t.run.idle(t.rule, now)
+		switch {
+		case why != "":
+		case h.Reason == HeldBlind:
+			why = fmt.Sprintf("the guardrail sees harm: %d of %d exposed units", sum.Harmed, sum.Exposed)
+		case t.run.Cleared:
+			why = "the guardrail is cleared"
+		default:
+			why = "the rule has more time"
+		}
 		if err := w.noteHold("release", t, h, s, why); err != nil {
 			return err
 		}
@@ -134,12 +203,15 @@ func (w *writer) hold(t *tracked, s *Standing) error {
 		if slices.ContainsFunc(was, h.same) {
 			continue
 		}
-		why := h.Reason.String() + ": "
-		if h.Reason == HeldBlind {
-			why += fmt.Sprintf("of %d units whose window is over none was harmed, and by its baseline of %s about %.0f would have been",
+		var why string
+		switch h.Reason {
+		case HeldBlind:
+			why = fmt.Sprintf("%s: of %d units whose window is over none was harmed, and by its baseline of %s about %.0f would have been", h.Reason,
 				sum.Closed, percent(t.rule.Guardrail.Baseline), t.rule.Guardrail.Baseline*float64(sum.Closed))
-		} else {
-			why += sizes(s)
+		case HeldUndecided:
+			why = undecidedWhy(t, s)
+		default:
+			why = h.Reason.String() + ": " + sizes(s)
 		}
 		if err := w.noteHold("hold", t, h, s, why); err != nil {
 			return err
@@ -158,9 +230,9 @@ func (w *writer) noteHold(kind string, t *tracked, h Hold, s *Standing, why stri
 }
 
 func (h Hold) entry(kind string, r *Run, why string) Entry {
-	who := "sample ratio"
-	if h.Reason == HeldBlind {
-		who = string(ByGuardrail)
+	who := string(ByGuardrail)
+	if h.Reason == HeldDoubtful || h.Reason == HeldInvalid {
+		who = "sample ratio"
 	}
 	return Entry{Kind: kind, Rule: r.Rule, Version: r.Version, Who: who, Why: why, Hold: &h}
 }

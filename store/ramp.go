@@ -152,13 +152,19 @@ func (w *writer) widen(t *tracked, s *Standing) error {
 	return w.noteStage(t, was, string(ByGuardrail), &s.Verdict)
 }
 
-// watchRules looks at the rules for what the clock alone brings: the time for
-// the next step of a ramp, the end of a rule, and with it of its holds.
+// watchRules looks at the rules, once the windows that are over are counted, for
+// what the clock alone brings: the time for the next step of a ramp, the end of a
+// rule, and with it of what holds it, and the end of the time that a guardrail may
+// be undecided.
 func (w *writer) watchRules() error {
 	if w.set == nil {
 		return nil
 	}
 	now := w.s.opts.Now().UTC()
+	for _, t := range w.tracked {
+		s, known := w.s.Standing(t.rule.Name)
+		t.overdue = known && t.run.overdue(t.rule, &s.Verdict, now)
+	}
 	w.watchHolds(now)
 	for _, t := range w.tracked {
 		if ended := t.rule.State == rules.Live && expired(t.rule, now); ended && !t.run.Expired {

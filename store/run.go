@@ -24,9 +24,13 @@ type Run struct {
 	// Stage is the step of the ramp. What was stopped keeps the one that it had.
 	Stage   Stage `json:"stage,omitzero"`
 	Expired bool  `json:"expired,omitempty"` // it is on record that its time was over
-	// Holds are why nothing may be concluded from it now, none of one reason
-	// twice. Those of a rule that is not live have ended.
+	// Holds are why it is held, none of one reason twice. Those of a rule that is
+	// not live have ended.
 	Holds []Hold `json:"holds,omitempty"`
+	// Cleared says that the guardrail was, when it was last judged, and Undecided
+	// is since when it no longer is; zero: it never was.
+	Cleared   bool      `json:"cleared,omitempty"`
+	Undecided time.Time `json:"undecided,omitzero"`
 	// Live is when the run's rule was first live in it; zero: it is a draft.
 	Live time.Time `json:"live,omitzero"`
 	// Launches is how often the rule of that name was made live so far, in any
@@ -46,6 +50,9 @@ const (
 	ByPerson    Cause = "person"
 	ByFile      Cause = "file"    // state: rolled_back in the rule's file
 	ByMonitor   Cause = "monitor" // Who is its name in refract.yaml
+	// ByDeadline is that the guardrail was undecided for too long: see
+	// rules.Undecided.
+	ByDeadline Cause = "deadline"
 )
 
 // Stop is a rollback on record, with the numbers that decided: the receipt.
@@ -95,6 +102,10 @@ type tracked struct {
 	nextPoint time.Time
 	interval  time.Duration
 	drill     bool // it is a twin: see Drill
+	// overdue says that the guardrail was undecided for too long when all windows
+	// that are over were counted: after a time without the process, the first of
+	// them decide nothing.
+	overdue bool
 }
 
 var (
@@ -209,6 +220,9 @@ func (w *writer) judge(t *tracked) error {
 		return nil // nothing else is kept of it
 	}
 	standing := t.standing()
+	if err := w.decide(t, &standing); err != nil {
+		return err
+	}
 	if err := w.hold(t, &standing); err != nil {
 		return err
 	}

@@ -169,6 +169,13 @@ func (a *approving) show(cmd *cobra.Command) {
 		cmd.Printf("  response   %s: %q\n", res.Operation, res.HTML)
 	}
 	cmd.Printf("  rollout    share %.4g %%, treatment %.4g %%, by %s, priority %d\n", 100*r.Rollout.Share, 100*r.Rollout.Treatment, r.Unit, r.Priority)
+	if u := r.Rollout.Undecided; u.After > 0 {
+		then := "held"
+		if u.Revert {
+			then = "rolled back"
+		}
+		cmd.Printf("  undecided  after %s it is %s\n", rules.FormatDuration(u.After), then)
+	}
 	if !r.Expires.IsZero() {
 		cmd.Printf("  expires    %s\n", r.Expires.Format(time.RFC3339))
 	}

@@ -130,7 +130,7 @@ func newMeter() *meter {
 	m.missing = m.counters("surface_missing_total", "Pages on which a decided surface was not found.", "surface")
 	m.duplicate = m.counters("surface_duplicate_total", "Pages on which a decided surface was found more than once; the first is changed. One page in eight is searched to its end for that, others to the last surface wanted.", "surface")
 	m.untouched = m.counters("surface_untouched_total", "Pages on which a decided surface was found and left alone.", "surface", "reason")
-	m.trips = m.counters("guardrail_trips_total", "Rules stopped since the process started: by guardrail, serving, person, monitor or file.", "rule", "cause")
+	m.trips = m.counters("guardrail_trips_total", "Rules stopped since the process started: by guardrail, serving, person, monitor, deadline or file.", "rule", "cause")
 	m.compared = m.counters("control_pages_compared_total", "Pages of the control arm that were compared with the origin's, byte for byte: same or different.", "result")
 	m.rollback = m.gauges("rollback_last_duration_seconds", "Of the rule's last stop, the time from the decision to the set without the rule being live.", "rule")
 
