@@ -193,7 +193,7 @@ func whyNot(set *rules.Set, r *rules.Rule, status, cause, path string, s rules.S
 	case set.HeldOut(unit):
 		return fmt.Sprintf("%s %q is in the site's holdout, which no rule takes in", unit.Who, unit.ID)
 	}
-	if _, in := r.Assign(unit.ID); !in {
+	if _, in := r.Arm(unit, s.VisitorRecord); !in {
 		return "not in the rollout's share"
 	}
 	return "a rule with a higher priority applies to this surface"

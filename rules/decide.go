@@ -102,7 +102,7 @@ next:
 		if unit.ID == "" || s.HeldOut(unit) {
 			continue
 		}
-		arm, in := r.Assign(unit.ID)
+		arm, in := r.Arm(unit, who.VisitorRecord)
 		if !in {
 			continue
 		}
@@ -138,6 +138,32 @@ func (r *Rule) Assign(unit string) (arm Arm, in bool) {
 		return Treatment, true
 	}
 	return Control, true
+}
+
+// Arm is Assign for a unit with what is known of the visitor: who was exposed
+// under another id, before that was known to be theirs, keeps the arm of it. Else
+// those who are recognised later, as by signing up, would see both arms, and more
+// of one arm's than of the other's.
+func (r *Rule) Arm(unit segments.Unit, visitor segments.Record) (arm Arm, in bool) {
+	if len(visitor.Kept) > 0 && unit.Who == segments.Visitor {
+		key := r.Key()
+		for _, k := range visitor.Kept {
+			switch {
+			case k.Rule != key:
+			case k.Treated:
+				return Treatment, true
+			default:
+				return Control, true
+			}
+		}
+	}
+	return r.Assign(unit.ID)
+}
+
+// Key is a hash of the rule's name and version.
+func (r *Rule) Key() uint64 {
+	sum := sha256.Sum256([]byte(r.Name + "\x00" + r.Version))
+	return binary.BigEndian.Uint64(sum[:8])
 }
 
 // fractions are the two numbers in [0, 1) that say where a unit stands in a

@@ -47,6 +47,15 @@ type Record struct {
 	// Open is sorted by Segment, then From; intervals of one segment are
 	// disjoint and not adjacent.
 	Open []Open
+	// Kept are the arms that the visitor has from ids that were merged into theirs,
+	// and keeps: who is one person saw that arm already.
+	Kept []Kept
+}
+
+// Kept is an arm of a version of a rule.
+type Kept struct {
+	Rule    uint64 // a hash of its name and version
+	Treated bool   // the arm
 }
 
 // Holds says whether the segment is true at the time.

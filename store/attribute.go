@@ -48,6 +48,11 @@ func (w *writer) expose(x *rules.Exposure) error {
 	if !first {
 		return nil
 	}
+	if unit.ID != x.Unit.ID { // it was merged while its page was on the way
+		if err := w.keep(t, unit, &now); err != nil {
+			return err
+		}
+	}
 	w.s.counters.exposures.Add(1)
 	if err := w.tell(x, t.rule, unit); err != nil {
 		return err
@@ -132,6 +137,9 @@ func (w *writer) mergeEnrolments(from, to segments.Unit) error {
 		}
 		n.known, n.dirty = true, true
 		other.known, other.dirty = false, false
+		if err := w.keep(t, to, &n.Enrolment); err != nil {
+			return err
+		}
 		if err := w.g.batch.Delete(enrolKey(t.run.ID, from), nil); err != nil {
 			return err
 		}

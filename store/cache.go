@@ -84,7 +84,8 @@ func (c *cache) get(key uint64, u segments.Unit) (*entry, bool) {
 
 func (c *cache) set(key uint64, e *entry) {
 	cost := int64(unsafe.Sizeof(*e)) + int64(len(e.unit.ID)+len(e.record.Account)+len(e.into)) +
-		int64(len(e.record.Open))*int64(unsafe.Sizeof(segments.Open{}))
+		int64(len(e.record.Open))*int64(unsafe.Sizeof(segments.Open{})) +
+		int64(len(e.record.Kept))*int64(unsafe.Sizeof(segments.Kept{}))
 	c.entries.Set(key, e, cost)
 }
 
@@ -211,9 +212,21 @@ func (s *Store) complete(e *entry, known bool) error {
 
 // A decision record on disk: 'R', the account's length and bytes, then for
 // each interval the segment (8 bytes), From and the distance to Until as
-// varints, 0 standing for Forever. Or 'M' and the id that the unit was merged
-// into.
+// varints, 0 standing for Forever. Before it may stand 'K', the number of kept
+// arms, and for each the rule (8 bytes) and 1 for treatment, else 0. Or 'M' and
+// the id that the unit was merged into.
 func appendRecord(b []byte, r segments.Record) []byte {
+	if len(r.Kept) > 0 {
+		b = binary.AppendUvarint(append(b, 'K'), uint64(len(r.Kept)))
+		for _, k := range r.Kept {
+			b = binary.LittleEndian.AppendUint64(b, k.Rule)
+			if k.Treated {
+				b = append(b, 1)
+			} else {
+				b = append(b, 0)
+			}
+		}
+	}
 	b = append(b, 'R')
 	b = binary.AppendUvarint(b, uint64(len(r.Account)))
 	b = append(b, r.Account...)
@@ -240,14 +253,33 @@ func mergedInto(b []byte) (string, bool) {
 
 var errRecord = errors.New("a decision record is damaged")
 
+// parseKept takes the kept arms off a record.
+func parseKept(b []byte) (kept []segments.Kept, rest []byte, err error) {
+	if len(b) == 0 || b[0] != 'K' {
+		return nil, b, nil
+	}
+	n, used := binary.Uvarint(b[1:])
+	b = b[1+max(0, used):]
+	if used <= 0 || n > uint64(len(b))/9 {
+		return nil, nil, errRecord
+	}
+	for range n {
+		kept = append(kept, segments.Kept{Rule: binary.LittleEndian.Uint64(b), Treated: b[8] == 1})
+		b = b[9:]
+	}
+	return kept, b, nil
+}
+
 func parseRecord(b []byte) (segments.Record, error) {
 	var r segments.Record
 	if len(b) == 0 {
 		return r, nil
 	}
-	if b[0] != 'R' {
+	kept, b, err := parseKept(b)
+	if err != nil || len(b) == 0 || b[0] != 'R' {
 		return r, errRecord
 	}
+	r.Kept = kept
 	b = b[1:]
 	n, used := binary.Uvarint(b)
 	if used <= 0 || n > uint64(len(b)-used) {

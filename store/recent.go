@@ -12,7 +12,9 @@ type unit struct {
 	state         *segments.State // nil: not read yet
 	record        []byte          // as last written
 	dirty, merged bool
-	bytes         int // of the state's encoding
+	kept          []segments.Kept // the arms that it keeps; see keptOf
+	keeps         bool            // kept is known
+	bytes         int             // of the state's encoding
 }
 
 // recent keeps the units that the writer used last, decoded: who did one thing

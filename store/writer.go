@@ -282,7 +282,12 @@ func (w *writer) encode(u *unit, now int64) error {
 	if err := b.Set(unitKey(nil, keyState, u.Unit), state, nil); err != nil {
 		return err
 	}
-	record := appendRecord(nil, w.program.Record(u.Who, u.state, now))
+	decided := w.program.Record(u.Who, u.state, now)
+	var err error
+	if decided.Kept, err = w.keptOf(u); err != nil {
+		return err
+	}
+	record := appendRecord(nil, decided)
 	same := u.record != nil && string(record) == string(u.record)
 	if !same || len(w.s.asked.Load().cohorts[u.Who]) > 0 { // what a reader adds to a record follows from the state
 		w.g.changed = append(w.g.changed, u.Unit)
