@@ -2,6 +2,7 @@ package outcomes
 
 import (
 	"cmp"
+	"math"
 	"time"
 
 	"github.com/seed14307185/refract/events"
@@ -13,7 +14,7 @@ import (
 // of a rule. Times are Unix milliseconds.
 type Enrolment struct {
 	Arm       rules.Arm // rules.Treatment or rules.Control
-	Treatment float64   // the probability of treatment at the first exposure: its epoch
+	Treatment float64   // the probability of treatment at the first exposure: its epoch. See Merge
 	At        int64     // the first exposure
 	Converted int64     // the first metric event within the window; 0: none
 	Harmed    int64     // the first guardrail event within the window; 0: none
@@ -154,7 +155,8 @@ func Due(n *Enrolment, r *rules.Rule) int64 {
 // in their place. The earlier exposure counts, with its window: what either
 // did for the first time after that is dropped again. What both came to is added
 // up, each by its own window, for when its parts came is not kept. A person whose ids were enrolled in
-// different arms is Mixed.
+// different arms is Mixed; one whose ids were in the same arm is of an epoch of its
+// own, unless treatment is one half: see alike.
 //
 // What an id did before its own first exposure was not kept, so it does not
 // count even if the other id had been exposed by then.
@@ -172,6 +174,7 @@ func Merge(t *Tally, n, other *Enrolment, r *rules.Rule) Enrolment {
 		if now.within(later.Harmed, r.Guardrail.Within) {
 			now.Harmed = earlier(now.Harmed, later.Harmed)
 		}
+		now.Treatment = alike(now.Treatment, later.Treatment)
 		now.MetricClosed = now.MetricClosed || later.MetricClosed
 		now.GuardrailClosed = now.GuardrailClosed || later.GuardrailClosed
 		now.Moved = now.Moved || later.Moved
@@ -188,6 +191,15 @@ func Merge(t *Tally, n, other *Enrolment, r *rules.Rule) Enrolment {
 	t.count(n, -1)
 	t.count(other, -1)
 	return now
+}
+
+// alike is the probability of treatment of two ids, whose own are p and q, given
+// that both are in the same arm. To leave out who is in two arms takes more from
+// the smaller arm than from the greater, so of those who are left this is the
+// chance that they had. It is rounded, to be the same in any order of merges.
+func alike(p, q float64) float64 {
+	both, neither := p*q, (1-p)*(1-q)
+	return math.Round(both/(both+neither)*1e12) / 1e12
 }
 
 // end is the last millisecond of a window.

@@ -2,6 +2,7 @@ package outcomes
 
 import (
 	"cmp"
+	"math"
 	"math/big"
 	"slices"
 
@@ -64,9 +65,14 @@ func (p *person) first() (x *step, after []step) {
 		}
 	}
 	if len(firsts) > 0 {
-		return slices.MinFunc(firsts, func(a, b *step) int {
+		x := *slices.MinFunc(firsts, func(a, b *step) int {
 			return cmp.Or(cmp.Compare(a.at, b.at), cmp.Compare(a.treatment, b.treatment))
-		}), p.steps
+		})
+		if len(firsts) == 2 { // both had to be in one arm, or the person is mixed
+			odds := firsts[0].treatment / (1 - firsts[0].treatment) * firsts[1].treatment / (1 - firsts[1].treatment)
+			x.treatment = math.Round(odds/(1+odds)*1e12) / 1e12
+		}
+		return &x, p.steps
 	}
 	if i := slices.IndexFunc(p.steps, func(s step) bool { return s.kind == "expose" }); i >= 0 {
 		return &p.steps[i], p.steps[i+1:]
