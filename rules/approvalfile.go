@@ -27,6 +27,10 @@ func (d *directory) approvals(s *Set, approvers []approver) {
 	}
 	for _, r := range s.Rules {
 		r.approved = r.Surface.Policy.ends(r.Approvals)
+		if r.anonymous() {
+			r.approved = ending{never: true}
+			d.warn(rulesDir+"/"+r.Name+".yaml", "write owner: and the author's id", "it has no owner, so nobody can tell whose own approval doesn't count: it is not served")
+		}
 		for _, p := range apart.problems {
 			if p.File == approvalsDir+"/"+r.Name+".yaml" {
 				r.Refused = append(r.Refused, p)
@@ -53,6 +57,9 @@ func (d *directory) warnUnapprovable(r *Rule, approvers []approver) {
 			r.Surface.Name, r.Surface.Policy, approversFile, strings.Join(lacking, ", "))
 	}
 }
+
+// anonymous says whether it would have to be known who the author is, and isn't.
+func (r *Rule) anonymous() bool { return r.Owner == "" && r.Surface.Policy.Count > 0 }
 
 // authoredBy says whether an approver is the rule's author: its owner.
 func (r *Rule) authoredBy(id string) bool { return strings.EqualFold(r.Owner, id) }

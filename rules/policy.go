@@ -191,9 +191,13 @@ func (r *Rule) ApprovalsInWords(now time.Time) string {
 }
 
 // Missing lists what the rule's approvals lack at the time, as "1 approval" and
-// "an approval of legal".
+// "an approval of legal", and "an owner" where nobody can tell who the author is.
 func (r *Rule) Missing(now time.Time) []string {
-	return r.Surface.Policy.missing(counting(r.Approvals, now))
+	lacking := r.Surface.Policy.missing(counting(r.Approvals, now))
+	if r.anonymous() {
+		lacking = append(lacking, "an owner")
+	}
+	return lacking
 }
 
 // Objections lists why approvals that are there don't count at the time, each
