@@ -131,7 +131,7 @@ func (t *Tally) addDetail(o *Tally) {
 		t.Started = 0
 	}
 	if t.Started == 0 {
-		t.Earliest, t.Latest, t.Days, t.Weeks = 0, 0, nil, nil
+		t.Earliest, t.Latest, t.Days, t.Weeks, t.Watched = 0, 0, nil, nil, nil
 		return
 	}
 	if o.Earliest != 0 {
@@ -147,6 +147,9 @@ func (t *Tally) addDetail(o *Tally) {
 	}
 	for _, w := range o.Weeks {
 		t.addWeek(w)
+	}
+	for i, w := range o.Watched {
+		t.addWatched(i, w)
 	}
 }
 

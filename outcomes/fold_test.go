@@ -180,7 +180,7 @@ func same(a, b *Tally, r *rules.Rule) bool {
 	v, w := Judge(&one, r), Judge(&two, r)
 	near := func(x, y float64) bool { return math.Abs(x-y) <= 1e-9 }
 	return a.Mixed == b.Mixed && slices.Equal(a.Epochs, b.Epochs) &&
-		a.Started == b.Started && a.Earliest == b.Earliest && a.Latest == b.Latest && slices.Equal(a.Days, b.Days) && slices.Equal(a.Weeks, b.Weeks) &&
+		a.Started == b.Started && a.Earliest == b.Earliest && a.Latest == b.Latest && slices.Equal(a.Days, b.Days) && slices.Equal(a.Weeks, b.Weeks) && slices.Equal(a.Watched, b.Watched) &&
 		near(v.LogE, w.LogE) && near(v.Lift.LogE, w.Lift.LogE) && near(v.SRM.LogBF, w.SRM.LogBF) && near(v.Harm.LogE, w.Harm.LogE) &&
 		v.Guardrail == w.Guardrail && v.Blind == w.Blind && v.Lift.Collecting == w.Lift.Collecting
 }

@@ -15,9 +15,10 @@ const (
 // Verdict is what the counts say of a rule.
 type Verdict struct {
 	Guardrail State `json:"guardrail"`
-	// Blind says that the guardrail sees nothing: so many units' windows are over
-	// that by the declared baseline at least 20 would have been harmed, and in
-	// neither arm was any. Then no evidence can come up, whatever treatment does.
+	// Blind says that the guardrail sees nothing: of the units that were exposed
+	// last, in whole days, so many windows are over that by the declared baseline at
+	// least 20 would have been harmed, and in neither arm was any. Then no evidence
+	// can come up, whatever treatment does.
 	Blind   bool    `json:"blind"`
 	LogE    float64 `json:"log_e"`     // now
 	MaxLogE float64 `json:"max_log_e"` // the greatest so far
@@ -79,8 +80,7 @@ func Judge(t *Tally, r *rules.Rule) Verdict {
 	v.P = AnytimeP(t.MaxLogE)
 	v.Lift.P = AnytimeP(t.MaxLiftLogE)
 	v.Guardrail = g.State(t.MaxLogE, v.Harm)
-	v.Blind = g.Baseline*float64(t.sum(func(c *Counts) int64 { return c.Closed })) >= blindFrom &&
-		t.sum(func(c *Counts) int64 { return c.Harmed }) == 0
+	v.Blind = t.blind(g.Baseline)
 	if t.Started != 0 {
 		v.Days = t.days()
 		v.TooEarly = v.Days < minRuntime
@@ -91,11 +91,6 @@ func Judge(t *Tally, r *rules.Rule) Verdict {
 	}
 	return v
 }
-
-// blindFrom is how many harms have to be expected before their absence says
-// that they aren't seen: at a rate that is right, it comes about in 1 of
-// e^20 rules (Poisson).
-const blindFrom = 20
 
 // sum adds up a count over epochs and arms.
 func (t *Tally) sum(of func(*Counts) int64) (n int64) {

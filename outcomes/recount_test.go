@@ -221,7 +221,7 @@ func (p *person) latest() (at int64) {
 // recount is the oracle: the tally from the full lists.
 func recount(history []step, r *rules.Rule) *Tally {
 	epochs, t := map[float64]*Epoch{}, startedTally()
-	days, weeks := map[int64]*Day{}, map[weekKey]*Week{}
+	days, weeks, watched := map[int64]*Day{}, map[weekKey]*Week{}, map[int64]*Watched{}
 	for _, p := range people(history) {
 		x, _ := p.first()
 		if x == nil {
@@ -257,6 +257,15 @@ func recount(history []step, r *rules.Rule) *Tally {
 		} {
 			if is {
 				*count++
+			}
+		}
+		if closed || harmed {
+			w := at(watched, max(0, x.at-t.Started)/dayMillis)
+			if closed {
+				w.Closed++
+			}
+			if harmed {
+				w.Harmed++
 			}
 		}
 		odd := map[*int64]func(any) bool{}
@@ -297,6 +306,10 @@ func recount(history []step, r *rules.Rule) *Tally {
 				cohort.Converted++
 			}
 		}
+	}
+	for i := int64(0); len(watched) > 0; i++ {
+		t.Watched = append(t.Watched, *at(watched, i))
+		delete(watched, i)
 	}
 	for i := int64(0); len(days) > 0; i++ {
 		t.Days = append(t.Days, *at(days, i))

@@ -88,13 +88,13 @@ func (n *Novelty) sentence() string {
 // guardrail says what is known of a guardrail that is not breached.
 func (v Verdict) guardrail(r *rules.Rule) string {
 	event := within(r.Guardrail.Event, r.Guardrail.Within)
+	if v.Blind {
+		return fmt.Sprintf("The guardrail is blind: by its baseline of %s, %s would have come to at least %d of those who were exposed last and whose time is over, and came to none in either arm. "+
+			"Nothing would stop the rule: see whether the event still arrives.", percent(r.Guardrail.Baseline), event, blindFrom)
+	}
 	if v.Guardrail == Cleared {
 		return fmt.Sprintf("The guardrail is cleared: %s changed by %s, which is below the %s tolerated.",
 			event, v.Harm.interval(), percent(r.Guardrail.Tolerate))
-	}
-	if v.Blind {
-		return fmt.Sprintf("The guardrail is blind: by its baseline of %s, %s would have come to at least %d of those whose time is over, and came to none in either arm. "+
-			"Nothing would stop the rule: see whether the event still arrives.", percent(r.Guardrail.Baseline), event, blindFrom)
 	}
 	return fmt.Sprintf("The guardrail is undecided: the evidence that %s rose by more than the %s tolerated is E = %s; %s would roll it back.",
 		event, percent(r.Guardrail.Tolerate), number(v.LogE), number(limit(r)))

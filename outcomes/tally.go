@@ -71,7 +71,7 @@ type Tally struct {
 
 	// Started is when the run began, in Unix milliseconds, set before the first
 	// fold. While it is 0, as in the tally of a run that an earlier release
-	// began, Earliest, Latest, Days and Weeks are not kept.
+	// began, Earliest, Latest, Days, Weeks and Watched are not kept.
 	Started int64 `json:"started,omitempty"`
 	// Earliest and Latest are the earliest and the latest first exposure, in Unix
 	// milliseconds. An earlier release did not keep Earliest.
@@ -86,6 +86,10 @@ type Tally struct {
 	// Exposures before Started are of the first week, those after a year of the
 	// 52nd.
 	Weeks []Week `json:"weeks,omitempty"`
+	// Watched has the units, of both arms and all epochs, by the day of the run on
+	// which they were exposed. Exposures before Started are of the first day, those
+	// after a year of the last.
+	Watched []Watched `json:"watched,omitempty"`
 }
 
 // NewTally returns the tally of a rule that nobody reached yet.
@@ -107,7 +111,7 @@ func (t *Tally) Add(o *Tally) {
 // Clone returns a copy that shares nothing with t.
 func (t *Tally) Clone() Tally {
 	c := *t
-	c.Epochs, c.Days, c.Weeks = slices.Clone(t.Epochs), slices.Clone(t.Days), slices.Clone(t.Weeks)
+	c.Epochs, c.Days, c.Weeks, c.Watched = slices.Clone(t.Epochs), slices.Clone(t.Days), slices.Clone(t.Weeks), slices.Clone(t.Watched)
 	return c
 }
 
@@ -139,6 +143,7 @@ func (t *Tally) count(n *Enrolment, times int64) {
 	if t.Started != 0 {
 		t.countDays(n, times)
 		t.countWeeks(n, times)
+		t.watch(n, times)
 	}
 }
 

@@ -1,0 +1,55 @@
+package outcomes
+
+// blindFrom is how many harms have to be expected before their absence says
+// that they aren't seen: at a rate that is right, it comes about in 1 of
+// e^20 rules (Poisson).
+const blindFrom = 20
+
+// maxWatched is how many days of a run are told apart.
+const maxWatched = 366
+
+// Watched are units that were first exposed on one day of a run.
+type Watched struct {
+	Closed int64 `json:"c,omitempty"` // whose guardrail window closed
+	Harmed int64 `json:"h,omitempty"`
+}
+
+// watch counts a unit in Watched.
+func (t *Tally) watch(n *Enrolment, times int64) {
+	var one Watched
+	if n.GuardrailClosed {
+		one.Closed = times
+	}
+	if n.Harmed != 0 {
+		one.Harmed = times
+	}
+	if one != (Watched{}) {
+		t.addWatched(int(min(maxWatched-1, max(0, n.At-t.Started)/dayMillis)), one)
+	}
+}
+
+func (t *Tally) addWatched(day int, w Watched) {
+	for len(t.Watched) <= day {
+		t.Watched = append(t.Watched, Watched{})
+	}
+	t.Watched[day].Closed += w.Closed
+	t.Watched[day].Harmed += w.Harmed
+	for n := len(t.Watched); n > 0 && t.Watched[n-1] == (Watched{}); n-- {
+		t.Watched = t.Watched[:n-1]
+	}
+}
+
+// blind says whether harm isn't seen, or isn't any more: by the units of the last
+// days, back to one on which somebody was exposed who was harmed. Of a run of
+// which no days are kept it goes by all units.
+func (t *Tally) blind(baseline float64) bool {
+	if t.Started == 0 {
+		return baseline*float64(t.sum(func(c *Counts) int64 { return c.Closed })) >= blindFrom &&
+			t.sum(func(c *Counts) int64 { return c.Harmed }) == 0
+	}
+	var closed int64
+	for i := len(t.Watched) - 1; i >= 0 && t.Watched[i].Harmed <= 0; i-- {
+		closed += t.Watched[i].Closed
+	}
+	return baseline*float64(closed) >= blindFrom
+}
