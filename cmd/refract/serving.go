@@ -173,14 +173,15 @@ func (s *serving) tell(now time.Time) {
 	}
 }
 
-// client is what of an address one client has for itself: of IPv6 its /64.
+// client is what of an address one client has for itself: of IPv6 its /48,
+// the most that is given to one site (RFC 6177): who has that has 65536 of /64.
 func (s *serving) client(address string) uint64 {
 	ip, err := netip.ParseAddr(address)
 	if err != nil {
 		return maphash.String(s.seed, address)
 	}
 	if ip = ip.Unmap().WithZone(""); ip.Is6() {
-		if p, err := ip.Prefix(64); err == nil {
+		if p, err := ip.Prefix(48); err == nil {
 			ip = p.Addr()
 		}
 	}
