@@ -128,6 +128,9 @@ func (s Source) String() string {
 	return ""
 }
 
+// Numeric says whether what the source yields is a number; else it is text.
+func (s Source) Numeric() bool { return s.from == 's' }
+
 // value reads the source from an exchange. Path and query are strings, the
 // status is a number. What the request lacks, and what is longer than
 // MaxObserved or could not be kept as text, is absent.

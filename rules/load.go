@@ -100,6 +100,7 @@ func (d *directory) load() *Set {
 	d.compile(s, approvers)
 	d.warnCohorts(s)
 	d.warnStops(s)
+	d.warnValues(s)
 	return s
 }
 

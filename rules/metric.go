@@ -57,6 +57,22 @@ func (m *Metric) subject(where string) string {
 	return m.Event + where
 }
 
+// warnValues warns of metrics that sum what an event observed at the edge has
+// from the path or the query, which are texts.
+func (d *directory) warnValues(s *Set) {
+	for _, r := range s.Rules {
+		for _, o := range s.Edge.Events {
+			from, ok := o.Set[r.Metric.Value]
+			if !ok || o.Event != r.Metric.Event || from.Numeric() {
+				continue
+			}
+			d.warn(rulesDir+"/"+r.Name+".yaml", "have the app send the event with a number, by a source, or leave value out: the metric is then the share of units that do it",
+				"metric: %q of the observed event %q is text, from %s: it adds nothing to the sum", r.Metric.Value, o.Event, from)
+			break
+		}
+	}
+}
+
 // inWords is the metric in a rule's sentence.
 func (m *Metric) inWords() string {
 	less := ""
