@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -42,17 +43,14 @@ func newStatsGuardrailCommand() *cobra.Command {
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			samples, err := arms.samples(parseProportion)
-			switch {
-			case err != nil:
+			if err = cmp.Or(err, checkTolerate(tolerate), checkUnits("planned", planned)); err != nil {
 				return err
-			case !(tolerate >= 0) || math.IsInf(tolerate, 0):
-				return usageErrorf("--tolerate is %g, but must be a relative increase such as 0.1", tolerate)
+			}
+			switch {
 			case cmd.Flags().Changed("baseline") && !inside(baseline):
 				return usageErrorf("--baseline is %g, but must be a rate between 0 and 1, such as 0.08", baseline)
 			case !inside(alpha):
 				return usageErrorf("--alpha is %g, but must be between 0 and 1", alpha)
-			case !positive(planned):
-				return usageErrorf("--planned is %g, but must be a number of units", planned)
 			}
 			g := outcomes.GuardrailTest{Tolerate: tolerate, Baseline: baseline, Alpha: alpha}
 			logE := g.LogE(samples)
@@ -89,9 +87,10 @@ func newStatsFactorsCommand() *cobra.Command {
 		Example: "  refract stats factors --tolerate 0 --baseline 0.08",
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := checkTolerate(tolerate); err != nil {
+				return err
+			}
 			switch {
-			case !(tolerate >= 0) || math.IsInf(tolerate, 0):
-				return usageErrorf("--tolerate is %g, but must be a relative increase such as 0.1", tolerate)
 			case cmd.Flags().Changed("baseline") && !inside(baseline):
 				return usageErrorf("--baseline is %g, but must be a rate between 0 and 1, such as 0.08", baseline)
 			case !inside(share):
@@ -131,8 +130,9 @@ func newStatsLiftCommand() *cobra.Command {
 				return usageErrorf("a metric is a mean or a ratio, not both")
 			case !inside(alpha):
 				return usageErrorf("--alpha is %g, but must be between 0 and 1", alpha)
-			case !positive(planned):
-				return usageErrorf("--planned is %g, but must be a number of units", planned)
+			}
+			if err := checkUnits("planned", planned); err != nil {
+				return err
 			}
 			l, err := arms.lift(outcomes.LiftTest{Alpha: alpha, Planned: planned}, mean, ratio)
 			if err != nil {
@@ -179,11 +179,8 @@ func newStatsSRMCommand() *cobra.Command {
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			samples, err := arms.samples(parseUnits)
-			if err != nil {
+			if err = cmp.Or(err, checkUnits("kappa", kappa)); err != nil {
 				return err
-			}
-			if !positive(kappa) {
-				return usageErrorf("--kappa is %g, but must be a number of units", kappa)
 			}
 			s := outcomes.SRMTest{Kappa: kappa}.Check(samples)
 			return arms.print(cmd.OutOrStdout(), []figure{
@@ -306,7 +303,7 @@ func parseProportion(flag, s string) (outcomes.Proportion, error) {
 	var err1, err2 error
 	p.X, err1 = strconv.ParseInt(x, 10, 64)
 	p.N, err2 = strconv.ParseInt(n, 10, 64)
-	if !ok || err1 != nil || err2 != nil || p.X < 0 || p.X > p.N {
+	if !ok || err1 != nil || err2 != nil || p.X < 0 || p.X > p.N || p.N > mostUnits {
 		return p, usageErrorf("%s is %q, but must be x of n units, such as 65/500", flag, s)
 	}
 	return p, nil
@@ -318,7 +315,7 @@ func parseUnits(flag, s string) (outcomes.Proportion, error) {
 		return parseProportion(flag, s)
 	}
 	n, err := strconv.ParseInt(s, 10, 64)
-	if err != nil || n < 0 {
+	if err != nil || n < 0 || n > mostUnits {
 		return outcomes.Proportion{}, usageErrorf("%s is %q, but must be a number of units, such as 5150", flag, s)
 	}
 	return outcomes.Proportion{N: n}, nil
@@ -332,5 +329,3 @@ func noArgs(cmd *cobra.Command, args []string) error {
 }
 
 func inside(x float64) bool { return x > 0 && x < 1 }
-
-func positive(x float64) bool { return x > 0 && !math.IsInf(x, 0) }

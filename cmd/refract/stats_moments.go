@@ -37,7 +37,7 @@ func parseMoments(flag, s string, ratio bool) (outcomes.Moments, error) {
 	if ratio {
 		form = ratioForm
 	}
-	wrong := usageErrorf("%s is %q, but must have the keys of %s, with numbers that can belong together", flag, s, form)
+	wrong := usageErrorf("%s is %q, but must have the keys of %s, with numbers that are not negative", flag, s, form)
 	values := map[string]float64{}
 	for part := range strings.SplitSeq(s, ",") {
 		key, text, _ := strings.Cut(part, "=")
@@ -58,12 +58,15 @@ func parseMoments(flag, s string, ratio bool) (outcomes.Moments, error) {
 		}
 	}
 	n, x := int64(values["n"]), int64(values["x"])
-	if len(values) != len(known) || float64(n) != values["n"] || float64(x) != values["x"] || x > n {
+	if len(values) != len(known) || float64(n) != values["n"] || float64(x) != values["x"] {
 		return outcomes.Moments{}, wrong
 	}
-	if !ratio {
-		return outcomes.MeanMoments(n, x, values["sum"], values["squares"]), nil
+	m := outcomes.MeanMoments(n, x, values["sum"], values["squares"])
+	if ratio {
+		m.Per, m.PerSquares, m.Products = values["per"], values["per-squares"], values["products"]
 	}
-	return outcomes.Moments{N: n, X: x, Sum: values["sum"], Squares: values["squares"],
-		Per: values["per"], PerSquares: values["per-squares"], Products: values["products"]}, nil
+	if why := impossible(m, ratio); why != "" {
+		return m, usageErrorf("%s is %q, which no units can have: %s", flag, s, why)
+	}
+	return m, nil
 }

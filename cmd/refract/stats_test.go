@@ -4,8 +4,12 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"math"
+	"math/rand/v2"
 	"strings"
 	"testing"
+
+	"github.com/seed14307185/refract/outcomes"
 )
 
 func stats(args string) (string, error) {
@@ -104,11 +108,68 @@ func TestStatsWrongUsage(t *testing.T) {
 		"lift --mean --treatment n=4,x=1,sum=1,sum=1,squares=1 --control n=4,x=1,sum=1,squares=1",
 		"lift --mean --treatment n=4,x=1,sum=NaN,squares=1 --control n=4,x=1,sum=1,squares=1",
 		"lift --ratio --treatment n=4,x=1,sum=1,squares=1 --control n=4,x=1,sum=1,squares=1",
+		"lift --treatment 1/4 --control 1/4 --planned 0.5", "lift --treatment 1/4 --control 1/9223372036854775807",
+		"srm --treatment 5 --control 5 --kappa 1e300", "srm --treatment 5 --control 9223372036854775807",
+		"guardrail --treatment 1/4 --control 1/4 --tolerate 1e300", "factors --tolerate 1e17",
 		"factors --share 1", "factors --baseline 2", "factors --tolerate -1",
 	} {
 		var wrong usageError
 		if out, err := stats(args); !errors.As(err, &wrong) || out != "" {
 			t.Errorf("stats %s: %v, printed %q", args, err, out)
+		}
+	}
+}
+
+// Sums that no units can have are refused with the reason; those of some units
+// are not, also at the bounds.
+func TestStatsImpossibleSums(t *testing.T) {
+	for arm, why := range map[string]string{
+		"--mean n=9,x=2,sum=10,squares=49":   "at least sum²/x = 50",
+		"--mean n=9,x=2,sum=10,squares=101":  "at most sum² = 100",
+		"--mean n=9,x=0,sum=10,squares=100":  "nobody did the event",
+		"--mean n=0,x=0,sum=10,squares=100":  "nobody did the event",
+		"--mean n=4,x=5,sum=10,squares=20":   "x is more than n",
+		"--mean n=9,x=2,sum=10,squares=50":   "",
+		"--mean n=9,x=2,sum=0.1,squares=.01": "",
+		"--mean n=9,x=1,sum=10,squares=100":  "",
+		"--mean n=0,x=0,sum=0,squares=0":     "",
+
+		"--ratio n=9,x=2,sum=3,squares=5,per=4,per-squares=6,products=5":  "",
+		"--ratio n=9,x=2,sum=3,squares=5,per=4,per-squares=6,products=6":  "at most √(squares·per-squares) = 5.477",
+		"--ratio n=9,x=3,sum=3,squares=2,per=4,per-squares=6,products=1":  "at least sum²/x",
+		"--ratio n=9,x=3,sum=2,squares=4,per=4,per-squares=6,products=1":  "at least x times",
+		"--ratio n=9,x=2,sum=3,squares=5,per=4,per-squares=3,products=1":  "whole numbers",
+		"--ratio n=2,x=2,sum=3,squares=5,per=9,per-squares=40,products=1": "at least per²/n = 40.5",
+		"--ratio n=9,x=2,sum=3,squares=5,per=4,per-squares=17,products=1": "at most per² = 16",
+		"--ratio n=9,x=0,sum=0,squares=0,per=4,per-squares=16,products=1": "at most √",
+		"--ratio n=9,x=0,sum=0,squares=0,per=4,per-squares=16,products=0": "",
+		"--ratio n=0,x=0,sum=0,squares=0,per=0,per-squares=0,products=0":  "",
+		"--ratio n=9,x=1,sum=1,squares=1,per=0,per-squares=0,products=0":  "",
+	} {
+		form, sums, _ := strings.Cut(arm, " ")
+		_, err := stats("lift " + form + " --treatment " + sums + " --control " + sums)
+		var wrong usageError
+		if (err != nil) != (why != "") || err != nil && (!errors.As(err, &wrong) || !strings.Contains(err.Error(), why)) {
+			t.Errorf("%s: %v", arm, err)
+		}
+	}
+}
+
+// The sums of random units are never refused.
+func TestStatsPossibleSums(t *testing.T) {
+	rng := rand.New(rand.NewPCG(1, 2))
+	for range 2000 {
+		var mean, ratio outcomes.Moments
+		for range 1 + rng.IntN(8) {
+			m, d := float64(rng.IntN(4)), float64(rng.IntN(4))
+			v := m * math.Round(1e6*rng.ExpFloat64()) / 1e6
+			did := int64(min(m, 1))
+			mean = outcomes.MeanMoments(mean.N+1, mean.X+did, mean.Sum+v, mean.Squares+v*v)
+			ratio = outcomes.Moments{N: ratio.N + 1, X: ratio.X + did, Sum: ratio.Sum + m, Squares: ratio.Squares + m*m,
+				Per: ratio.Per + d, PerSquares: ratio.PerSquares + d*d, Products: ratio.Products + m*d}
+		}
+		if why := impossible(mean, false) + impossible(ratio, true); why != "" {
+			t.Fatalf("%+v, %+v: %s", mean, ratio, why)
 		}
 	}
 }
