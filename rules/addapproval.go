@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"go.yaml.in/yaml/v3"
@@ -97,6 +98,13 @@ func approvalsBut(name, by string) (*yaml.Node, error) {
 	return list, nil
 }
 
+// unfinished begins the name of a file of approvals/ until it is whole.
+const unfinished = ".approval-"
+
+// abandoned is how long before this one a writer must have begun to be taken for
+// killed: writing takes milliseconds.
+const abandoned = time.Hour
+
 // replace writes a file anew in one step: others see the old one or the new one.
 // It makes the directory if that isn't there.
 func replace(name string, data []byte) (err error) {
@@ -104,7 +112,7 @@ func replace(name string, data []byte) (err error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
-	f, err := os.CreateTemp(dir, ".approval-*")
+	f, err := os.CreateTemp(dir, unfinished+"*")
 	if err != nil {
 		return err
 	}
@@ -117,5 +125,28 @@ func replace(name string, data []byte) (err error) {
 	if err = errors.Join(err, f.Chmod(0o644), f.Sync(), f.Close()); err != nil {
 		return err
 	}
-	return os.Rename(f.Name(), name)
+	if err := os.Rename(f.Name(), name); err != nil {
+		return err
+	}
+	removeAbandoned(dir, name)
+	return nil
+}
+
+// removeAbandoned removes what killed writers left beside a file that was just
+// written: its time tells theirs, without a clock. What can't be removed stays:
+// nobody reads it.
+func removeAbandoned(dir, name string) {
+	written, err := os.Stat(name)
+	if err != nil {
+		return
+	}
+	entries, _ := os.ReadDir(dir)
+	for _, e := range entries {
+		if !strings.HasPrefix(e.Name(), unfinished) {
+			continue
+		}
+		if info, err := e.Info(); err == nil && written.ModTime().Sub(info.ModTime()) > abandoned {
+			os.Remove(filepath.Join(dir, e.Name()))
+		}
+	}
 }
