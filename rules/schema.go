@@ -12,7 +12,9 @@ import (
 var schemas embed.FS
 
 // SchemaKinds are the kinds of file that have a schema.
-func SchemaKinds() []string { return []string{"edge", "segment", "surface", "rule", "approvers"} }
+func SchemaKinds() []string {
+	return []string{"edge", "segment", "surface", "rule", "approvers", "approvals"}
+}
 
 // Schema returns the JSON Schema (draft 7, which editors know best) of a kind
 // of file. The caller owns it.

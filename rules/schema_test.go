@@ -3,6 +3,7 @@ package rules
 import (
 	"bytes"
 	"encoding/json"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -23,9 +24,8 @@ func kindOf(path string) string {
 		return "surface"
 	case rulesDir:
 		return "rule"
-	}
-	if filepath.Dir(path) == approvalsDir {
-		return "" // has none: what is wrong there stops no load
+	case approvalsDir:
+		return "" // what is wrong there stops no load: see TestSchemaOfApprovals
 	}
 	if path == approversFile {
 		return "approvers"
@@ -148,6 +148,12 @@ func TestSchemasAgreeWithLoad(t *testing.T) {
 	}
 }
 
+// warnsOf says whether the load warned of the file: what is wrong in approvals/
+// stops none.
+func warnsOf(s *Set, path, message string) bool {
+	return slices.ContainsFunc(s.Warnings, func(p Problem) bool { return p.File == path && strings.Contains(p.Message, message) })
+}
+
 // mutants are the file with an unknown key in each of its mappings, except
 // those whose keys are free.
 func mutants(t *testing.T, data []byte) [][]byte {
@@ -185,6 +191,9 @@ func mutants(t *testing.T, data []byte) [][]byte {
 func TestSchemasHaveTheKeysOfLoad(t *testing.T) {
 	files := map[string]string{"edge": edgeFile, "segment": "segments/x.yaml", "surface": "surfaces/x.yaml", "rule": "rules/x.yaml", "approvers": approversFile}
 	for _, kind := range SchemaKinds() {
+		if kind == "approvals" {
+			continue // see TestSchemaOfApprovals
+		}
 		b, err := Schema(kind)
 		if err != nil {
 			t.Fatal(err)
@@ -230,5 +239,63 @@ func TestSchemasHaveTheKeysOfLoad(t *testing.T) {
 	}
 	if _, err := Schema("sauce"); err == nil {
 		t.Error("there is a schema of sauce")
+	}
+}
+
+// The keys of an approval are those that Load reads, both ways, and the same are
+// needed. What refract approve writes is valid.
+func TestSchemaOfApprovals(t *testing.T) {
+	schema := compiled(t, "approvals")
+	dir, ada, bob := twoKeys(t)
+	ada.approve(t, dir, approvedRule)
+	st := bob.statement(t, dir, approvedRule)
+	st.Until = approvedAt.Add(time.Hour)
+	if err := AddApproval(dir, st, bob.sign(t, st)); err != nil {
+		t.Fatal(err)
+	}
+	path := approvalsDir + "/" + approvedRule + ".yaml"
+	file := filepath.Join(dir, path)
+	good, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := schema.Validate(instance(t, good)); err != nil {
+		t.Errorf("what approve wrote is not valid: %v", err)
+	}
+	var list []map[string]any
+	if err := yaml.Unmarshal(good, &list); err != nil {
+		t.Fatal(err)
+	}
+	for _, mutant := range mutants(t, good) {
+		if schema.Validate(instance(t, mutant)) == nil {
+			t.Errorf("with an unknown key it is valid:\n%s", mutant)
+		}
+		if err := os.WriteFile(file, mutant, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if !warnsOf(load(t, dir), path, `unknown key "zzz"`) {
+			t.Errorf("Load does not warn of an unknown key:\n%s", mutant)
+		}
+	}
+	needed := map[string]bool{"by": true, "content": true, "at": true, "until": false, "signature": true}
+	if len(list) != 2 || len(list[1]) != len(needed) {
+		t.Fatalf("approve wrote %v", list)
+	}
+	for key, need := range needed {
+		without := maps.Clone(list[1])
+		delete(without, key)
+		b, err := yaml.Marshal([]any{without})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if valid := schema.Validate(instance(t, b)) == nil; valid == need {
+			t.Errorf("without %s: valid is %v", key, valid)
+		}
+		if err := os.WriteFile(file, b, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if warnsOf(load(t, dir), path, key+" is missing") != need {
+			t.Errorf("without %s: Load needs it: %v", key, !need)
+		}
 	}
 }
