@@ -219,7 +219,7 @@ func (w *writer) judge(t *tracked) error {
 	if t.drill {
 		return nil // nothing else is kept of it
 	}
-	standing := t.standing()
+	standing := Standing{Run: t.run, Tally: t.tally.Clone(), Verdict: verdict}
 	if err := w.decide(t, &standing); err != nil {
 		return err
 	}
