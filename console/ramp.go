@@ -14,7 +14,7 @@ type Ramp struct {
 	store.Stage
 	Of int `json:"of"` // how many steps there are
 	// Next is the step that comes, From the earliest time for it; none: it is at
-	// the last one, or is not live.
+	// the last one, not live, or off.
 	Next  *NextStep `json:"next,omitempty"`
 	From  time.Time `json:"from,omitzero"`
 	Waits []string  `json:"waits,omitempty"` // what keeps it from that, now
@@ -50,7 +50,7 @@ func (p *Ramp) String() string {
 	case p.Next == nil && p.Step == p.Of:
 		b.WriteString("; there is no further one")
 	case p.Next == nil:
-		b.WriteString("; the rule is not live")
+		b.WriteString("; the rule is not live, or off")
 	default:
 		fmt.Fprintf(&b, "; next (%.4g %%) when the guardrail is cleared, not before %s", 100*p.Next.Share, p.From.UTC().Format(time.RFC3339))
 		if len(p.Waits) > 0 {

@@ -24,15 +24,16 @@ type Stage struct {
 // still there goes on. Of a ramp that is another, or of a run that is new, it is
 // the last step that takes in no more units than take part already, else the
 // first: to go further is for the guardrail to allow. Since is when the rule is
-// live with it.
-func placed(r *rules.Rule, now Stage, exposed int64, at time.Time) Stage {
+// live with it; zero: it is not, or off. So a step's time begins anew after that,
+// and has no time in it in which nobody got the treatment.
+func placed(r *rules.Rule, now Stage, exposed int64, at time.Time, off bool) Stage {
 	steps := r.Rollout.Steps()
 	i := 0
 	for i+1 < len(steps) && steps[i+1].Share <= now.Share {
 		i++
 	}
 	s := Stage{Step: i + 1, Share: steps[i].Share, Treatment: steps[i].Treatment, Since: now.Since, Before: now.Before}
-	if r.State != rules.Live || !r.Approved(at) {
+	if r.State != rules.Live || !r.Approved(at) || off {
 		s.Since = time.Time{}
 	} else if s.Share != now.Share || s.Treatment != now.Treatment || now.Since.IsZero() {
 		s.Since, s.Before = at, exposed
@@ -97,7 +98,7 @@ func (w *writer) follow() error {
 
 func (w *writer) followRule(t *tracked, now time.Time) error {
 	was := t.run
-	t.run.Stage = placed(t.rule, was.Stage, t.tally.Exposed(), now)
+	t.run.Stage = placed(t.rule, was.Stage, t.tally.Exposed(), now, w.off(t.rule))
 	t.run.Expired = was.Expired && expired(t.rule, now)
 	if t.run.Stage == was.Stage && t.run.Expired == was.Expired {
 		return nil
@@ -140,7 +141,7 @@ func percent(share float64) string { return fmt.Sprintf("%.4g %%", 100*share) }
 func (w *writer) widen(t *tracked, s *Standing) error {
 	now := w.s.opts.Now().UTC()
 	next, _, ok := s.Next(t.rule)
-	if !ok || w.set.Edge.Off || len(s.Awaits(t.rule, now)) > 0 {
+	if !ok || w.off(t.rule) || len(s.Awaits(t.rule, now)) > 0 {
 		return nil
 	}
 	was := t.run.Stage
@@ -152,13 +153,21 @@ func (w *writer) widen(t *tracked, s *Standing) error {
 	return w.noteStage(t, was, string(ByGuardrail), &s.Verdict)
 }
 
+// off says whether a rule is switched off.
+func (w *writer) off(r *rules.Rule) bool {
+	return w.set != nil && w.set.Edge.Off || w.s.opts.Off != nil && w.s.opts.Off(r.Name)
+}
+
 // watchRules looks at the rules, once the windows that are over are counted, for
 // what the clock alone brings: the time for the next step of a ramp, the end of a
 // rule, and with it of what holds it, and the end of the time that a guardrail may
-// be undecided.
+// be undecided. So it does for what was switched off or on.
 func (w *writer) watchRules() error {
 	if w.set == nil {
 		return nil
+	}
+	if err := w.follow(); err != nil {
+		return err
 	}
 	now := w.s.opts.Now().UTC()
 	for _, t := range w.tracked {

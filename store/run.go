@@ -185,7 +185,7 @@ func (w *writer) trackedRun(r *rules.Rule, now time.Time) (*tracked, error) {
 
 func (w *writer) newRun(r *rules.Rule, now time.Time) Run {
 	w.nextRun++
-	return Run{ID: w.nextRun - 1, Rule: r.Name, Version: r.Version, Started: now, Stage: placed(r, Stage{}, 0, now)}
+	return Run{ID: w.nextRun - 1, Rule: r.Name, Version: r.Version, Started: now, Stage: placed(r, Stage{}, 0, now, w.off(r))}
 }
 
 // putRun writes a run and its tally, so that the run's id is never given twice.

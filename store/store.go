@@ -33,6 +33,9 @@ type Options struct {
 	// process started. It is called by the writer: it must not block and must not
 	// call the store. Nil: nobody counts them.
 	Treated func(rule string) uint64
+	// Off says whether a rule is switched off, though its file has it live. It is
+	// called by the writer, as Treated is. Nil: none is.
+	Off func(rule string) bool
 	// Node is the name of this machine, for receipts.
 	Node string
 	// Health is called when Err may have changed, on a goroutine of its own. Nil:

@@ -112,7 +112,7 @@ func newEdge(ctx context.Context, dir string, now func() time.Time, log *slog.Lo
 	e.live.Store(set.Without(func(*rules.Rule) bool { return true })) // until the store has said what is stopped
 	opened, err := e.openStore(ctx, store.Options{
 		Dir: filepath.Join(data, "store"), Log: log, Now: now, Stopped: e.stopped, Staged: e.publish, Health: e.publish, Retain: set.Edge.Retain,
-		Treated: e.treatedResponses, Node: nodeName(),
+		Treated: e.treatedResponses, Off: e.switches.off, Node: nodeName(),
 	}, successor)
 	if err != nil {
 		return nil, err
