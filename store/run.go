@@ -66,9 +66,10 @@ type Stop struct {
 	Why      string    `json:"why,omitempty"`
 	Breach   time.Time `json:"breach,omitzero"` // when the deciding event was received
 	Decided  time.Time `json:"decided"`
-	// Published is when the revision without the rule was live on this node,
-	// LastTreated when the last byte of a treated response was written.
-	// LastTreated is zero if none was since the process started.
+	// Published is when the revision without the rule was live on this node:
+	// before Decided where the rule was held off until the stop was on disk.
+	// LastTreated is when the last byte of a treated response was written, zero if
+	// none was since the process started.
 	Published   time.Time `json:"published,omitzero"`
 	LastTreated time.Time `json:"last_treated,omitzero"`
 	// TreatedAfter is how many treated responses ended after the decision. They

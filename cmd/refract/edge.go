@@ -298,6 +298,9 @@ func (e *edge) stopped(s store.Stop) {
 	}
 	e.publish()
 	published := e.now()
+	if at := e.switches.goneSince(s.Rule); !at.IsZero() {
+		published = at // it was held off before the stop was on disk
+	}
 	e.meter.stopped(s, published)
 	attrs := []any{slog.String("rule", s.Rule), slog.String("version", s.Version), slog.String("cause", string(s.Cause)),
 		slog.String("who", s.Who), slog.String("why", s.Why)}
@@ -329,12 +332,9 @@ func (e *edge) rollback(ctx context.Context, rule, who, why string) error {
 
 // halt stops a rule for whom it says: see rollback.
 func (e *edge) halt(ctx context.Context, rule string, by store.Cause, who, why string) error {
-	e.switches.hold(rule)
-	e.publish()
-	err := e.store.Rollback(ctx, rule, by, who, why)
-	e.switches.release(rule)
-	e.publish()
-	return err
+	e.hold(rule)
+	defer e.release(rule)
+	return e.store.Rollback(ctx, rule, by, who, why)
 }
 
 func (e *edge) resume(ctx context.Context, rule, who, why string) error {

@@ -132,7 +132,7 @@ func newMeter() *meter {
 	m.untouched = m.counters("surface_untouched_total", "Pages on which a decided surface was found and left alone.", "surface", "reason")
 	m.trips = m.counters("guardrail_trips_total", "Rules stopped since the process started: by guardrail, serving, person, monitor, deadline or file.", "rule", "cause")
 	m.compared = m.counters("control_pages_compared_total", "Pages of the control arm that were compared with the origin's, byte for byte: same or different.", "result")
-	m.rollback = m.gauges("rollback_last_duration_seconds", "Of the rule's last stop, the time from the decision to the set without the rule being live.", "rule")
+	m.rollback = m.gauges("rollback_last_duration_seconds", "Of the rule's last stop, the time from the decision to the set without the rule being live; 0 where it was off before.", "rule")
 
 	m.drillAt = m.gauges("drill_last_success_timestamp_seconds", "When a drill of the rule last stopped its twin.", "rule")
 	m.drillTook = m.gauges("drill_last_duration_seconds", "Of that drill, the time from the deciding event to the set without the twin being live.", "rule")
@@ -254,7 +254,7 @@ func (m *meter) reloaded(err error, at time.Time) {
 // stopped counts a stop whose rule left the live set at the given time.
 func (m *meter) stopped(s store.Stop, published time.Time) {
 	m.trips.WithLabelValues(s.Rule, string(s.Cause)).Inc()
-	m.rollback.WithLabelValues(s.Rule).Set(published.Sub(s.Decided).Seconds())
+	m.rollback.WithLabelValues(s.Rule).Set(max(0, published.Sub(s.Decided).Seconds()))
 }
 
 // drilled takes note of a drill that succeeded.

@@ -111,17 +111,11 @@ func (e *edge) stopAll(ctx context.Context, h http.Header, m *rules.Monitor, rai
 	for i := range raised {
 		if e.stopDue(m, &raised[i]) == stopDone {
 			held = append(held, raised[i].Rule)
-			e.switches.hold(raised[i].Rule)
 		}
 	}
 	if len(held) > 0 {
-		e.publish()
-		defer func() {
-			for _, rule := range held {
-				e.switches.release(rule)
-			}
-			e.publish()
-		}()
+		e.hold(held...)
+		defer e.release(held...)
 	}
 	answer, failed := stopAnswer{Stopped: []string{}}, false
 	for i := range raised {

@@ -66,6 +66,9 @@ func TestRollbackOnRecord(t *testing.T) {
 	if first.Cause != store.ByPerson || first.Why != "a test" || first.Node == "" || first.TreatedAfter != 0 || first.Verdict == nil {
 		t.Errorf("the receipt: %+v", first)
 	}
+	if first.Published.After(first.Decided) {
+		t.Errorf("the rule was off before the stop was decided at %v, and the receipt says %v", first.Decided, first.Published)
+	}
 	r.mustCommand("drill", ruleName) // a rule that is stopped, too
 	r.mustCommand("resume", ruleName, "--why", "mended")
 	alarm := func(name, secret, body, query string) (int, stopAnswer) {

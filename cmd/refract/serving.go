@@ -279,8 +279,7 @@ func without(off []string, s outcomes.Served) outcomes.Served {
 // app's own before the stop is on disk, so also where the disk hangs.
 func (e *edge) stopServing(w *watched, why string, breach *outcomes.Breach) {
 	at, rule := e.now(), w.rule
-	e.switches.hold(rule.Name)
-	e.publish()
+	e.hold(rule.Name)
 	e.publishing.Lock()
 	defer e.publishing.Unlock()
 	if e.closing.Err() != nil {
@@ -294,8 +293,7 @@ func (e *edge) stopServing(w *watched, why string, breach *outcomes.Breach) {
 				slog.String("rule", rule.Name), slog.String("why", why), slog.String("error", err.Error()))
 			return
 		}
-		e.switches.release(rule.Name)
-		e.publish()
+		e.release(rule.Name)
 	})
 }
 

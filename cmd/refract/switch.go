@@ -19,7 +19,13 @@ type switches struct {
 	mu    sync.Mutex
 	hand  *console.Switch           // by a signal or the API, the last of them; nil: on. Guarded by mu
 	files map[string]console.Switch // kill files by the rule's name, "" for all; guarded by mu
-	held  map[string]int            // rules whose rollback is on its way to the disk; guarded by mu
+	held  map[string]*holding       // rules whose rollback is on its way to the disk; guarded by mu
+}
+
+// holding is a rule that is kept off while its rollback is put on record.
+type holding struct {
+	rollbacks int
+	since     time.Time // when the set without the rule was live; zero: it isn't yet
 }
 
 // What turns treatment off.
@@ -35,7 +41,7 @@ func (s *switches) off(rule string) bool {
 	defer s.mu.Unlock()
 	_, all := s.files[""]
 	_, one := s.files[rule]
-	return s.hand != nil || all || one || s.held[rule] > 0
+	return s.hand != nil || all || one || s.held[rule] != nil
 }
 
 // hold keeps a rule off until release, while its rollback is put on record.
@@ -43,17 +49,40 @@ func (s *switches) hold(rule string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.held == nil {
-		s.held = map[string]int{}
+		s.held = map[string]*holding{}
 	}
-	s.held[rule]++
+	if s.held[rule] == nil {
+		s.held[rule] = new(holding)
+	}
+	s.held[rule].rollbacks++
 }
 
 func (s *switches) release(rule string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.held[rule]--; s.held[rule] == 0 {
+	if s.held[rule].rollbacks--; s.held[rule].rollbacks == 0 {
 		delete(s.held, rule)
 	}
+}
+
+// gone takes note that the set without a rule that is held is live.
+func (s *switches) gone(rule string, at time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if h := s.held[rule]; h.since.IsZero() {
+		h.since = at
+	}
+}
+
+// goneSince returns when the set without a rule that is held was live, and zero
+// for any other.
+func (s *switches) goneSince(rule string) time.Time {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if h := s.held[rule]; h != nil {
+		return h.since
+	}
+	return time.Time{}
 }
 
 // list returns those that an operator turned off, of all rules first.
@@ -104,6 +133,26 @@ func (s *switches) setFiles(there map[string]string, now time.Time) (added, gone
 		added = append(added, f)
 	}
 	return added, gone
+}
+
+// hold takes rules off while their rollbacks are put on record, which waits for
+// the disk. The next response is without them when it returns.
+func (e *edge) hold(rules ...string) {
+	for _, r := range rules {
+		e.switches.hold(r)
+	}
+	e.publish()
+	now := e.now()
+	for _, r := range rules {
+		e.switches.gone(r, now)
+	}
+}
+
+func (e *edge) release(rules ...string) {
+	for _, r := range rules {
+		e.switches.release(r)
+	}
+	e.publish()
 }
 
 // turn turns treatment off, or on again, for a signal or the API. The next
