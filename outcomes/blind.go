@@ -1,9 +1,9 @@
 package outcomes
 
-// blindFrom is how many harms have to be expected before their absence says
-// that they aren't seen: at a rate that is right, it comes about in 1 of
+// BlindFrom is how many harms have to be expected before their absence says
+// that the guardrail is blind: at a rate that is right, it comes about in 1 of
 // e^20 rules (Poisson).
-const blindFrom = 20
+const BlindFrom = 20
 
 // maxWatched is how many days of a run are told apart.
 const maxWatched = 366
@@ -39,17 +39,18 @@ func (t *Tally) addWatched(day int, w Watched) {
 	}
 }
 
-// blind says whether harm isn't seen, or isn't any more: by the units of the last
-// days, back to one on which somebody was exposed who was harmed. Of a run of
-// which no days are kept it goes by all units.
-func (t *Tally) blind(baseline float64) bool {
+// Unharmed returns how many units were exposed last, in whole days, and have
+// their guardrail window over, since one of those was exposed who were harmed.
+// Of a run of which no days are kept it is all units, if none was harmed.
+func (t *Tally) Unharmed() (closed int64) {
 	if t.Started == 0 {
-		return baseline*float64(t.sum(func(c *Counts) int64 { return c.Closed })) >= blindFrom &&
-			t.sum(func(c *Counts) int64 { return c.Harmed }) == 0
+		if t.sum(func(c *Counts) int64 { return c.Harmed }) > 0 {
+			return 0
+		}
+		return t.sum(func(c *Counts) int64 { return c.Closed })
 	}
-	var closed int64
 	for i := len(t.Watched) - 1; i >= 0 && t.Watched[i].Harmed <= 0; i-- {
 		closed += t.Watched[i].Closed
 	}
-	return baseline*float64(closed) >= blindFrom
+	return closed
 }

@@ -80,7 +80,7 @@ func Judge(t *Tally, r *rules.Rule) Verdict {
 	v.P = AnytimeP(t.MaxLogE)
 	v.Lift.P = AnytimeP(t.MaxLiftLogE)
 	v.Guardrail = g.State(t.MaxLogE, v.Harm)
-	v.Blind = t.blind(g.Baseline)
+	v.Blind = g.Baseline*float64(t.Unharmed()) >= BlindFrom
 	if t.Started != 0 {
 		v.Days = t.days()
 		v.TooEarly = v.Days < minRuntime

@@ -90,7 +90,7 @@ func (v Verdict) guardrail(r *rules.Rule) string {
 	event := within(r.Guardrail.Event, r.Guardrail.Within)
 	if v.Blind {
 		return fmt.Sprintf("The guardrail is blind: by its baseline of %s, %s would have come to at least %d of those who were exposed last and whose time is over, and came to none in either arm. "+
-			"Nothing would stop the rule: see whether the event still arrives.", percent(r.Guardrail.Baseline), event, blindFrom)
+			"Nothing would stop the rule: see whether the event still arrives.", percent(r.Guardrail.Baseline), event, BlindFrom)
 	}
 	if v.Guardrail == Cleared {
 		return fmt.Sprintf("The guardrail is cleared: %s changed by %s, which is below the %s tolerated.",

@@ -81,14 +81,14 @@ func (r *Run) idle(rule *rules.Rule, now time.Time) string {
 
 // held are the holds that a rule should have, by its counts. They don't come and
 // go: a sample ratio never gets better, and what was blind stays it until a harm
-// is seen, also where units that turn out to be one leave fewer to be expected.
+// is seen, where units that turn out to be one leave somewhat fewer to be expected.
 func (t *tracked) held(s *Standing, now time.Time) (holds []Hold) {
 	r, rule, v := &t.run, t.rule, s.Verdict
 	if r.idle(rule, now) != "" {
 		return nil
 	}
 	is := func(reason HoldReason) bool { return slices.ContainsFunc(r.Holds, Hold{Reason: reason}.same) }
-	v.Blind = v.Blind || is(HeldBlind) && both(&s.Tally).Harmed == 0
+	v.Blind = v.Blind || is(HeldBlind) && rule.Guardrail.Baseline*float64(s.Tally.Unharmed()) >= outcomes.BlindFrom/2
 	list := reasons(&v)
 	if !rule.Rollout.Undecided.Revert && (t.overdue || is(HeldUndecided)) && r.overdue(rule, &v, now) {
 		list = append(list, HeldUndecided)
@@ -144,7 +144,7 @@ func (w *writer) decide(t *tracked, s *Standing) error {
 // reverts says whether a rule is to be stopped for its time to be decided is
 // over.
 func (w *writer) reverts(t *tracked, s *Standing, now time.Time) bool {
-	return t.rule.Rollout.Undecided.Revert && t.overdue && !w.set.Edge.Off && t.run.overdue(t.rule, &s.Verdict, now)
+	return t.rule.Rollout.Undecided.Revert && t.overdue && !w.off(t.rule) && t.run.overdue(t.rule, &s.Verdict, now)
 }
 
 // undecidedWhy says for how long the guardrail is undecided, and on what.
@@ -206,8 +206,12 @@ func (w *writer) hold(t *tracked, s *Standing) error {
 		var why string
 		switch h.Reason {
 		case HeldBlind:
-			why = fmt.Sprintf("%s: of %d units whose window is over none was harmed, and by its baseline of %s about %.0f would have been", h.Reason,
-				sum.Closed, percent(t.rule.Guardrail.Baseline), t.rule.Guardrail.Baseline*float64(sum.Closed))
+			last, of := s.Tally.Unharmed(), ""
+			if sum.Harmed > 0 {
+				of = "the last "
+			}
+			why = fmt.Sprintf("%s: of %s%d units whose window is over none was harmed, and by its baseline of %s about %.0f would have been", h.Reason,
+				of, last, percent(t.rule.Guardrail.Baseline), t.rule.Guardrail.Baseline*float64(last))
 		case HeldUndecided:
 			why = undecidedWhy(t, s)
 		default:

@@ -117,6 +117,14 @@ func TestHoldOfABlindGuardrail(t *testing.T) {
 	if got := strings.Join(told, " "); got != "hold release" {
 		t.Errorf("told is %q", got)
 	}
+
+	c.advance(day) // and it is blind again, by those who come from now on
+	reach(t, s, set, c, "c", 20, 0, 0)
+	c.advance(7 * day)
+	tickAll(t, s)
+	if got, want := said(t, s, "hold", "release"), blind40+"\n"+sees+"\n"+strings.Replace(blind40, "of 40", "of the last 40", 1); got != want {
+		t.Errorf("the ledger has\n%s\nwant\n%s", got, want)
+	}
 }
 
 // Units that turn out to be one leave fewer of whom some should have been
