@@ -20,7 +20,7 @@ conformance: ## h2spec, slowhttptest, toxiproxy, go-httpbin, curl, nghttp and te
 
 bench: ## every benchmark, on fetched pages too, and the table of docs/benchmarks.md
 	scripts/bench-pages
-	go test -run '^$$' -bench . -benchmem ./rewrite ./segments ./rules ./events/... ./outcomes ./store ./simulate ./proxy ./proxy/token ./cmd/refract
+	go test -run '^$$' -bench . -benchmem -timeout 0 ./...
 
 bench-peers: ## the rewriter against Cloudflare's inside workerd, the proxy against nginx, Go's, Caddy and workerd
 	scripts/bench-peers

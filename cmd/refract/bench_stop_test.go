@@ -22,8 +22,10 @@ import (
 // app's own. It is alone, or beside 500 requests/s of pages, or these and 1000
 // events/s. Each time visitors see the page, and those who were treated ask for
 // support, until the rule is stopped: which of them decides is not known before.
-// The goal: at most a second in 99 of 100. An operation is a stop.
+// The goal: at most a second in 99 of 100. An operation is 60 stops, with all
+// that is done for each, so that there are enough of them in any -benchtime.
 func BenchmarkBreach(b *testing.B) {
+	const each = 60
 	for _, bench := range []struct {
 		name          string
 		pages, events bool
@@ -45,31 +47,12 @@ func BenchmarkBreach(b *testing.B) {
 			}
 			var stops, pages []time.Duration
 			for b.Loop() {
-				b.StopTimer()
-				for i := range treated {
-					r.get("/reports", treated[i])
-					r.get("/reports", control[i])
+				for range each {
+					stop, page := breach(r, treated, control, visitor)
+					stops, pages = append(stops, stop), append(pages, page)
+					r.mustCommand("resume", reportsRule)
 				}
-				r.settle()
-				b.StartTimer()
-				stopped := false
-				for _, v := range treated {
-					began := time.Now()
-					r.send("track", map[string]any{"event": "Support Asked", "userId": v})
-					answered := time.Since(began)
-					if stopped = r.get("/reports", visitor) == string(benchPage); stopped {
-						stops, pages = append(stops, answered), append(pages, time.Since(began))
-						break
-					}
-				}
-				b.StopTimer()
-				if !stopped {
-					b.Fatalf("%d visitors asked for support and the rule goes on: %s", len(treated), r.mustCommand("report", reportsRule))
-				}
-				r.mustCommand("resume", reportsRule)
-				b.StartTimer()
 			}
-			b.StopTimer()
 			if others != nil {
 				b.ReportMetric(others.end(), "events/s")
 			}
@@ -85,6 +68,28 @@ func BenchmarkBreach(b *testing.B) {
 			b.ReportMetric(quantile(pages, .99, time.Millisecond), "page-p99-ms")
 		})
 	}
+}
+
+// breach has the guardrail stop the rule of the reports, and returns the time from
+// before the deciding event was sent until it was answered, and until the visitor
+// had the app's own page.
+func breach(r *refract, treated, control []string, visitor string) (stop, page time.Duration) {
+	r.t.Helper()
+	for i := range treated {
+		r.get("/reports", treated[i])
+		r.get("/reports", control[i])
+	}
+	r.settle()
+	for _, v := range treated {
+		began := time.Now()
+		r.send("track", map[string]any{"event": "Support Asked", "userId": v})
+		stop = time.Since(began)
+		if r.get("/reports", visitor) == string(benchPage) {
+			return stop, time.Since(began)
+		}
+	}
+	r.t.Fatalf("%d visitors asked for support and the rule goes on: %s", len(treated), r.mustCommand("report", reportsRule))
+	return 0, 0
 }
 
 // bothArms finds n visitors of each arm of the rule of the reports, and has them
