@@ -246,6 +246,7 @@ func (e *edge) use(ctx context.Context, set *rules.Set) error {
 		e.log.Warn("site directory: " + strings.ReplaceAll(w.String(), "\n", " "))
 	}
 	e.logApprovals(set)
+	e.warnOfLaunches()
 	return nil
 }
 
@@ -343,6 +344,7 @@ func (e *edge) resume(ctx context.Context, rule, who, why string) error {
 	}
 	e.publish()
 	e.log.Info("resumed", slog.String("rule", rule), slog.String("who", who), slog.String("why", why))
+	e.warnOfLaunches()
 	return nil
 }
 

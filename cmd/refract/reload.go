@@ -50,6 +50,7 @@ func (e *edge) reload(ctx context.Context, expected func(revision string) bool) 
 	if err := e.use(ctx, set); err != nil {
 		return r, err
 	}
+	r.Warnings = append(r.Warnings, relaunched(set, e.store.Standings())...)
 	for _, key := range r.Restart {
 		e.log.Warn("refract.yaml: a change takes effect at the next start only", slog.String("key", key))
 	}

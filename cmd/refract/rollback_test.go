@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"fmt"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -135,8 +136,25 @@ func TestRollbackOnRecord(t *testing.T) {
 	if st := r.rule(ruleName); st.State != "rolled_back" {
 		t.Errorf("a reload made it %s", st.State)
 	}
+	r.mustCommand("resume", ruleName)
+	again := func(n int) string {
+		editFile(t, filepath.Join(dir, "site", "rules", ruleName+".yaml"), func(s string) string { return fmt.Sprintf("%s# %d\n", s, n) })
+		return r.mustCommand("reload")
+	}
+	if out := again(3); strings.Contains(out, "launched") {
+		t.Errorf("after three launches: %s", out)
+	}
+	r.mustCommand("rollback", ruleName, "--why", "a test")
+	r.mustCommand("resume", ruleName)
+	if out := again(4); !strings.Contains(out, "launched 4 times under this name") || !strings.Contains(out, "up to 20 %") {
+		t.Errorf("after four launches: %s", out)
+	}
+	r.mustCommand("rollback", ruleName, "--why", "a test")
+	if out := again(5); strings.Contains(out, "launched") {
+		t.Errorf("of a rule that is rolled back: %s", out)
+	}
 	all := jsonOf[[]store.Stop](r, "receipt", "--all", "--json")
-	if len(all) != 3 || all[1].Cause != store.ByMonitor || all[1].Who != "alertmanager" || all[1].Why != "errors" || all[0].Published != first.Published || all[1].Published.IsZero() {
+	if len(all) != 5 || all[1].Cause != store.ByMonitor || all[1].Who != "alertmanager" || all[1].Why != "errors" || all[0].Published != first.Published || all[1].Published.IsZero() {
 		t.Errorf("all receipts: %+v", all)
 	}
 	text := r.mustCommand("receipt", ruleName, "--all")
