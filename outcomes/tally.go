@@ -70,7 +70,7 @@ type Tally struct {
 	MaxSRMLogE  float64 `json:"max_srm_log_e"`  // that the arms' sizes are wrong
 
 	// Started is when the run began, in Unix milliseconds, set before the first
-	// fold. While it is 0, as in the tally of a run that an earlier release
+	// fold: when its rule was first live in it. While it is 0, as in the tally of a run that an earlier release
 	// began, Earliest, Latest, Days, Weeks and Watched are not kept.
 	Started int64 `json:"started,omitempty"`
 	// Earliest and Latest are the earliest and the latest first exposure, in Unix

@@ -96,6 +96,9 @@ func (w *writer) starts(t *tracked) bool {
 // launch counts that a rule is made live, in a run that was not.
 func (w *writer) launch(t *tracked) error {
 	t.run.Live = w.s.opts.Now().UTC()
+	if t.tally.Exposed() == 0 && t.tally.Mixed == 0 { // as a draft it had no weeks
+		t.tally.Started = t.run.Live.UnixMilli()
+	}
 	t.run.Launches++
 	t.run.AlphaSpent += t.rule.Guardrail.Alpha
 	if err := w.putRun(t); err != nil {
