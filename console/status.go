@@ -50,7 +50,8 @@ type RuleStatus struct {
 	Unseen   bool             `json:"unseen,omitempty"` // live for a minute, and its surface was on no page of its visitors
 	Version  string           `json:"version"`
 	Owner    string           `json:"owner,omitempty"`
-	Started  time.Time        `json:"started"`
+	Started  time.Time        `json:"started"` // the present run, as a draft maybe
+	Since    time.Time        `json:"since"`   // when it was rolled back, else first live in the run, else Started
 	Verdict  outcomes.Verdict `json:"verdict"`
 	Summary  string           `json:"summary"`
 	Answer   outcomes.Answer  `json:"answer"` // whether it helped: Summary in a word
@@ -146,6 +147,12 @@ func ruleStatus(r *rules.Rule, set *rules.Set, s store.Standing, warming []strin
 		rs.Summary = "Rolled back, for " + stop.Why + ". " + rs.Summary
 	}
 	rs.State, rs.Cause = RuleState(r, set, s, warming, now)
+	switch rs.Since = rs.Started; {
+	case s.Run.Stop != nil:
+		rs.Since = s.Run.Stop.Decided
+	case rs.State != "draft" && !s.Run.Live.IsZero():
+		rs.Since = s.Run.Live
+	}
 	rs.Ramp = newRamp(r, &s, now)
 	return rs
 }

@@ -97,7 +97,7 @@ func printReports(out io.Writer, list []console.RuleStatus) error {
 		if r.Verdict.Blind {
 			guardrail += ", blind"
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%d/%d\t%s\t%s\n", r.Name, r.Answer, stateText(r), r.Started.UTC().Format("2006-01-02"),
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%d/%d\t%s\t%s\n", r.Name, r.Answer, stateText(r), r.Since.UTC().Format("2006-01-02"),
 			change, r.Treatment.Exposed, r.Control.Exposed, guardrail, r.Verdict.SRM.State)
 	}
 	if err := w.Flush(); err != nil {
@@ -143,7 +143,7 @@ func printReport(out io.Writer, r *console.RuleStatus) {
 	line := func(label, format string, args ...any) {
 		fmt.Fprintf(out, "  %-9s  %s\n", label, fmt.Sprintf(format, args...))
 	}
-	since := fmt.Sprintf("%s since %s, version %s", stateText(r), stamp(r.Started), r.Version)
+	since := fmt.Sprintf("%s since %s, version %s", stateText(r), stamp(r.Since), r.Version)
 	if r.Owner != "" {
 		since += ", owner " + r.Owner
 	}

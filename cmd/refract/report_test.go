@@ -158,7 +158,7 @@ func (r *refract) reported(rule string) {
 func TestReportOfSeveralRules(t *testing.T) {
 	started := time.Date(2026, 3, 2, 9, 30, 0, 0, time.UTC)
 	rule := func(name string, answer outcomes.Answer, state, cause string, discovery bool, l outcomes.Lift) console.RuleStatus {
-		return console.RuleStatus{Name: name, Answer: answer, State: state, Cause: cause, Started: started, Discovery: discovery,
+		return console.RuleStatus{Name: name, Answer: answer, State: state, Cause: cause, Since: started, Discovery: discovery,
 			Treatment: outcomes.Counts{Exposed: 50}, Control: outcomes.Counts{Exposed: 47},
 			Verdict: outcomes.Verdict{Guardrail: outcomes.Undecided, Lift: l, SRM: outcomes.SRM{State: outcomes.SRMFine}}}
 	}
@@ -187,4 +187,18 @@ None of the changes stands among those of all rules at a false discovery rate of
 			t.Errorf("%v, got\n%swant\n%s", err, &out, c.want)
 		}
 	}
+}
+
+// What a report says of a rule's state is since when that holds, and not since the
+// run began.
+func TestReportSaysSinceWhen(t *testing.T) {
+	dir := newSite(t, "../../testdata/sites/loop", newApp(t).URL)
+	r := start(t, dir)
+	r.at(9 * 24 * time.Hour)
+	r.mustCommand("rollback", ruleName, "--why", "enough")
+	st := r.rule(ruleName)
+	if want := "rolled_back by person since " + stamp(st.Receipt.Decided); !st.Since.Equal(st.Receipt.Decided) || !strings.Contains(r.mustCommand("report", ruleName), want) {
+		t.Errorf("the report does not say %q: %s", want, r.mustCommand("report", ruleName))
+	}
+	r.stop()
 }
