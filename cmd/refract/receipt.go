@@ -15,6 +15,7 @@ import (
 
 	"github.com/seed14307185/refract/outcomes"
 	"github.com/seed14307185/refract/proxy"
+	"github.com/seed14307185/refract/rewrite"
 	"github.com/seed14307185/refract/store"
 )
 
@@ -27,9 +28,9 @@ type treated struct {
 // countTreated counts an exchange for the rules that it was treated by.
 func (e *edge) countTreated(x *proxy.Exchange) {
 	now := e.now().UnixMilli()
-	for _, d := range x.Decision {
-		if !d.Treats() {
-			continue
+	for i, d := range x.Decision {
+		if !d.Treats() || i >= len(x.Sightings) || x.Sightings[i].State != rewrite.Swappable {
+			continue // another rule's surface is on the page
 		}
 		t, ok := e.treated.Load(d.Rule.Name)
 		if !ok {
