@@ -237,7 +237,10 @@ func TestAnytimeCharacteristics(t *testing.T) {
 		fewMissed, fewFixed := shop{.05, 1.5}.missesOfMeans(runs, means, often, lift, 31)
 		ratioMissed, ratioFixed := missesOfRatios(runs, ratios, often, lift, 37)
 		flagged := falseNovelty(runs, 2000, 8000, 20)
-		for what, n := range map[string]int{"intervals of a mean": meanMissed, "intervals of a mean of few": fewMissed, "intervals of a ratio": ratioMissed, "lasting effects": flagged} {
+		strong := ordinary
+		strong.together = .6
+		crossed, found := ordinary.interactions(runs, 10_000, 20, 41), strong.interactions(runs, 10_000, 20, 43)
+		for what, n := range map[string]int{"intervals of a mean": meanMissed, "intervals of a mean of few": fewMissed, "intervals of a ratio": ratioMissed, "lasting effects": flagged, "pairs": crossed} {
 			if s := share(n); s > 5+200*math.Sqrt(.05*.95/float64(runs)) {
 				t.Errorf("%s: %.1f %% are wrong at some look", what, s)
 			}
@@ -249,5 +252,7 @@ func TestAnytimeCharacteristics(t *testing.T) {
 		fmt.Printf("| the same, where 5 %% buy (σ = 1.5) | %.1f %% | %.1f %% (95 %% interval) |\n", share(fewMissed), share(fewFixed))
 		fmt.Printf("| the interval of a ratio misses a true +25 %%, of 20 000 units that differ in both | %.1f %% | %.1f %% (95 %% interval, as if every view were a unit) |\n", share(ratioMissed), share(ratioFixed))
 		fmt.Printf("| an effect that lasts is called novelty, of 8000 units | %.1f %% | |\n", share(flagged))
+		fmt.Printf("| two rules that don't are said to interact, of 10 000 units | %.1f %% | |\n", share(crossed))
+		fmt.Printf("| and two whose treatments together come to 0.6 times what each by itself explains | %.1f %% | |\n", share(found))
 	}
 }

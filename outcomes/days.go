@@ -82,10 +82,7 @@ func (t *Tally) countWeeks(n *Enrolment, times int64) {
 	if !n.MetricClosed {
 		return
 	}
-	one := Cohort{Matured: 1, Sums: n.sums()}
-	if n.Converted != 0 {
-		one.Converted = 1
-	}
+	one := n.cohort()
 	w := Week{Week: t.week(n.At), Treatment: n.Treatment}
 	if n.Arm == rules.Treatment {
 		w.TreatmentArm.add(one, times)
@@ -93,6 +90,15 @@ func (t *Tally) countWeeks(n *Enrolment, times int64) {
 		w.ControlArm.add(one, times)
 	}
 	t.addWeek(w)
+}
+
+// cohort is what the unit, whose metric window closed, contributes to its cohort.
+func (n *Enrolment) cohort() Cohort {
+	one := Cohort{Matured: 1, Sums: n.sums()}
+	if n.Converted != 0 {
+		one.Converted = 1
+	}
+	return one
 }
 
 // week is the week of the run that a time is in.

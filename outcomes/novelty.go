@@ -32,7 +32,7 @@ func (l LiftTest) novelty(t *Tally, m *rules.Metric) *Novelty {
 	rest := room[:0] // the later weeks of each epoch, as one
 	for _, w := range t.Weeks {
 		if w.Week == 0 {
-			first.addWeek(&w, m)
+			first.addCohorts(w.Treatment, &w.TreatmentArm, &w.ControlArm, m)
 			continue
 		}
 		at := slices.IndexFunc(rest, func(r Week) bool { return r.Treatment == w.Treatment })
@@ -44,7 +44,7 @@ func (l LiftTest) novelty(t *Tally, m *rules.Metric) *Novelty {
 		rest[at].ControlArm.add(w.ControlArm, +1)
 	}
 	for i := range rest {
-		later.addWeek(&rest[i], m)
+		later.addCohorts(rest[i].Treatment, &rest[i].TreatmentArm, &rest[i].ControlArm, m)
 	}
 	if first.weights == 0 || later.weights == 0 {
 		return nil
@@ -55,14 +55,13 @@ func (l LiftTest) novelty(t *Tally, m *rules.Metric) *Novelty {
 	return &n
 }
 
-// addWeek adds what the units of a week show.
-func (s *strata) addWeek(w *Week, m *rules.Metric) {
-	t, c := &w.TreatmentArm, &w.ControlArm
+// addCohorts adds what the arms' units show, of one epoch.
+func (s *strata) addCohorts(treatment float64, t, c *Cohort, m *rules.Metric) {
 	if m.IsRate() {
-		s.addRates(Sample{w.Treatment, Proportion{t.Converted, t.Matured}, Proportion{c.Converted, c.Matured}})
+		s.addRates(Sample{treatment, Proportion{t.Converted, t.Matured}, Proportion{c.Converted, c.Matured}})
 		return
 	}
-	s.addRatio(MomentSample{w.Treatment, t.Sums.Moments(m, t.Matured, t.Converted), c.Sums.Moments(m, c.Matured, c.Converted)})
+	s.addRatio(MomentSample{treatment, t.Sums.Moments(m, t.Matured, t.Converted), c.Sums.Moments(m, c.Matured, c.Converted)})
 }
 
 // days is how many whole days of a run its exposures span: from the first one
