@@ -136,7 +136,8 @@ func (c *Console) Handler() http.Handler {
 	mux.HandleFunc("GET /api/rules/{rule}", c.rule)
 	mux.HandleFunc("GET /api/rules/{rule}/history", c.runHistory)
 	mux.HandleFunc("GET /rules/{rule}", c.rulePage)
-	mux.HandleFunc("GET /api/export/{kind}", c.authorise(c.export)) // it has visitors' ids
+	mux.HandleFunc("GET /api/export/{kind}", c.authorise(c.export))      // it has visitors' ids
+	mux.HandleFunc("GET /api/interactions", c.authorise(c.interactions)) // it reads every enrolment
 	mux.HandleFunc("GET /api/ledger", c.ledger)
 	mux.HandleFunc("GET /api/state", c.authorise(c.state)) // the files may hold secrets
 	mux.HandleFunc("GET /api/receipts", c.receipts)

@@ -49,7 +49,7 @@ func TestAdminGuards(t *testing.T) {
 			t.Errorf("a write with the authorization %q: %d %s", authorization, status, body)
 		}
 	}
-	for _, personal := range []string{"/api/events", "/api/export/exposures", "/api/state?files=true"} {
+	for _, personal := range []string{"/api/events", "/api/export/exposures", "/api/state?files=true", "/api/interactions"} {
 		if status, _ := r.ask(http.MethodGet, personal, nil); status != http.StatusUnauthorized {
 			t.Errorf("GET %s without the token: %d", personal, status)
 		}

@@ -19,13 +19,19 @@ import (
 
 func newReportCommand() *cobra.Command {
 	var c adminClient
-	var asJSON bool
+	var asJSON, interactions bool
 	var page string
 	cmd := &cobra.Command{
 		Use:   "report [RULE]",
 		Short: "What the rules did: whether one helped, with its numbers, or all of them in a table",
 		Args:  usage(cobra.MaximumNArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if interactions {
+				if page != "" {
+					return usageErrorf("--interactions is a text or --json, without --html")
+				}
+				return c.reportInteractions(cmd, strings.Join(args, ""), asJSON)
+			}
 			if page != "" {
 				if len(args) == 0 || asJSON {
 					return usageErrorf("--html is of one rule, and without --json: refract report RULE --html FILE")
@@ -60,6 +66,7 @@ func newReportCommand() *cobra.Command {
 	}
 	c.flags(cmd)
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	cmd.Flags().BoolVar(&interactions, "interactions", false, "whether the rule, or any, changes what others do: of each two that had units in common")
 	cmd.Flags().StringVar(&page, "html", "", "write the report to this file as a page, with charts, that needs nothing else; -: print it")
 	return cmd
 }
