@@ -25,7 +25,7 @@ func (v Verdict) ofNothing(r *rules.Rule) string {
 // can't be compared, so then that is all.
 func (v Verdict) found(r *rules.Rule) (list []string) {
 	if v.SRM.State == SRMInvalid {
-		return []string{fmt.Sprintf("the sizes of the arms do not fit the probability of treatment (sample ratio, anytime p = %.2g)", v.SRM.P)}
+		return []string{fmt.Sprintf("the sizes of the arms do not fit the probability of treatment%s (sample ratio, anytime p = %.2g)", v.SRM.who(), v.SRM.P)}
 	}
 	if v.Guardrail == Breached {
 		list = append(list, fmt.Sprintf("the guardrail was breached (E = %s, from %s on), which chance alone does in at most %s of such tests",

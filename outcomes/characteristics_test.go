@@ -252,6 +252,7 @@ func TestAnytimeCharacteristics(t *testing.T) {
 		fmt.Printf("| the same, where 5 %% buy (σ = 1.5) | %.1f %% | %.1f %% (95 %% interval) |\n", share(fewMissed), share(fewFixed))
 		fmt.Printf("| the interval of a ratio misses a true +25 %%, of 20 000 units that differ in both | %.1f %% | %.1f %% (95 %% interval, as if every view were a unit) |\n", share(ratioMissed), share(ratioFixed))
 		fmt.Printf("| an effect that lasts is called novelty, of 8000 units | %.1f %% | |\n", share(flagged))
+		fmt.Printf("| the sample ratio, or that of a class of browsers, is called invalid without cause, of 20 000 units | %.2f %% | |\n", share(falseClasses(runs, 20_000, 20)))
 		fmt.Printf("| two rules that don't are said to interact, of 10 000 units | %.1f %% | |\n", share(crossed))
 		fmt.Printf("| and two whose treatments together come to 0.6 times what each by itself explains | %.1f %% | |\n", share(found))
 	}

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"math"
+	"slices"
 
 	"github.com/seed14307185/refract/rules"
 )
@@ -17,6 +18,7 @@ const (
 	bitMoved
 	bitMixed
 	bitMore
+	bitBrowser
 	bitsEnd
 
 	bitEarly     = 1
@@ -34,14 +36,18 @@ var errEnrolment = errors.New("not an enrolment")
 // AppendBinary appends the enrolment's encoding to b: one or two bytes of flags,
 // the probability (8 bytes, big-endian IEEE 754), At (varint), and how many
 // milliseconds later Converted and Harmed came (uvarints, 0: never). Some 20
-// bytes. Where bitSums is set, Sum and Per follow (uvarints). It refuses what no fold makes: an unknown arm, a probability outside
+// bytes. Where bitSums is set, Sum and Per follow (uvarints), and
+// where bitBrowser is, the number of the browser's class in rules.Browsers, from
+// 1 (a byte). It refuses what no fold makes: an unknown arm, a probability outside
 // [0, 1], an outcome that is not after the exposure.
 func (n *Enrolment) AppendBinary(b []byte) ([]byte, error) {
 	if !n.valid() {
 		return b, errEnrolment
 	}
+	browser := slices.Index(rules.Browsers[:], n.Browser) + 1
 	flags := bitIf(n.Arm == rules.Treatment, bitTreatment) | bitIf(n.MetricClosed, bitMetricClosed) |
-		bitIf(n.GuardrailClosed, bitGuardrailClosed) | bitIf(n.Moved, bitMoved) | bitIf(n.Mixed, bitMixed)
+		bitIf(n.GuardrailClosed, bitGuardrailClosed) | bitIf(n.Moved, bitMoved) | bitIf(n.Mixed, bitMixed) |
+		bitIf(browser != 0, bitBrowser)
 	more := bitIf(n.Early, bitEarly) | bitIf(n.Late, bitLate) | bitIf(n.Dropped, bitDropped) |
 		bitIf(n.NoValue, bitNoValue) | bitIf(n.NotNumber, bitNotNumber) | bitIf(n.Negative, bitNegative) |
 		bitIf(n.Sum != 0 || n.Per != 0, bitSums)
@@ -63,6 +69,9 @@ func (n *Enrolment) AppendBinary(b []byte) ([]byte, error) {
 	if more&bitSums != 0 {
 		b = binary.AppendUvarint(b, uint64(n.Sum))
 		b = binary.AppendUvarint(b, uint64(n.Per))
+	}
+	if browser != 0 {
+		b = append(b, byte(browser))
 	}
 	return b, nil
 }
@@ -132,6 +141,12 @@ func (n *Enrolment) UnmarshalBinary(b []byte) error {
 			return errEnrolment
 		}
 	}
+	if flags&bitBrowser != 0 {
+		if len(b) == 0 || b[0] == 0 || int(b[0]) > len(rules.Browsers) {
+			return errEnrolment
+		}
+		n.Browser, b = rules.Browsers[b[0]-1], b[1:]
+	}
 	if len(b) != 0 || !n.valid() {
 		return errEnrolment
 	}
@@ -144,5 +159,6 @@ func (n *Enrolment) valid() bool {
 		n.Treatment >= 0 && n.Treatment <= 1 &&
 		(n.Converted == 0 || n.Converted > n.At) &&
 		(n.Harmed == 0 || n.Harmed > n.At) &&
-		n.Sum >= 0 && n.Sum <= rules.MaxMetricValue*millionths && n.Per >= 0 && n.Per <= rules.MaxMetricValue*millionths
+		n.Sum >= 0 && n.Sum <= rules.MaxMetricValue*millionths && n.Per >= 0 && n.Per <= rules.MaxMetricValue*millionths &&
+		(n.Browser == "" || slices.Contains(rules.Browsers[:], n.Browser))
 }

@@ -40,6 +40,8 @@ type Enrolment struct {
 	// NoValue, NotNumber and Negative say that a metric event of the unit added
 	// nothing to Sum: its value was absent, no number, or below 0.
 	NoValue, NotNumber, Negative bool
+	// Browser is that of the first exposure; "": an earlier release kept none.
+	Browser rules.Browser
 }
 
 // Grace is how long after the end of a window an event of within it may be
@@ -53,7 +55,7 @@ const Grace = 24 * time.Hour
 // whether this was the unit's first.
 func Enrol(t *Tally, known *Enrolment, x *rules.Exposure) (now Enrolment, first bool) {
 	if known == nil {
-		now = Enrolment{Arm: x.Arm, Treatment: x.Treatment, At: x.At.UnixMilli()}
+		now = Enrolment{Arm: x.Arm, Treatment: x.Treatment, At: x.At.UnixMilli(), Browser: x.Browser}
 		t.count(&now, +1)
 		if t.Started != 0 {
 			t.Earliest, t.Latest = earlier(t.Earliest, now.At), max(t.Latest, now.At)
@@ -162,7 +164,7 @@ func Due(n *Enrolment, r *rules.Rule) int64 {
 // count even if the other id had been exposed by then.
 func Merge(t *Tally, n, other *Enrolment, r *rules.Rule) Enrolment {
 	now, later := *n, *other
-	if cmp.Or(cmp.Compare(later.At, now.At), cmp.Compare(later.Treatment, now.Treatment)) < 0 {
+	if cmp.Or(cmp.Compare(later.At, now.At), cmp.Compare(later.Treatment, now.Treatment), cmp.Compare(later.Browser, now.Browser)) < 0 {
 		now, later = later, now
 	}
 	if now.Mixed || later.Mixed || now.Arm != later.Arm {
@@ -246,7 +248,7 @@ func (n *Enrolment) counts() Counts {
 	if n.MetricClosed {
 		sums = n.sums()
 	}
-	return Counts{
+	c := Counts{
 		Exposed:          1,
 		Converted:        one(converted),
 		Harmed:           one(harmed),
@@ -264,4 +266,8 @@ func (n *Enrolment) counts() Counts {
 		NotNumber:        one(n.NotNumber),
 		Negative:         one(n.Negative),
 	}
+	if b := c.Browsers.Of(n.Browser); b != nil {
+		*b = 1
+	}
+	return c
 }

@@ -20,7 +20,14 @@ func TestEnrolmentRefusesDamage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	damaged := [][]byte{append(slices.Clone(b), 0), append([]byte{255}, b[1:]...)}
+	with := n
+	with.Browser = rules.App
+	c, err := with.AppendBinary(nil)
+	if err != nil || len(c) != len(b)+1 {
+		t.Fatalf("%x, %v: a browser takes %d bytes", c, err, len(c)-len(b))
+	}
+	damaged := [][]byte{append(slices.Clone(b), 0), append([]byte{255}, b[1:]...), c[:len(c)-1],
+		append(slices.Clone(c[:len(c)-1]), 0), append(slices.Clone(c[:len(c)-1]), 6), append(slices.Clone(b), 5)}
 	for i := range b {
 		damaged = append(damaged, b[:i])
 	}
@@ -30,7 +37,8 @@ func TestEnrolmentRefusesDamage(t *testing.T) {
 			t.Errorf("%x was read as %+v", d, n)
 		}
 	}
-	for _, n := range []Enrolment{{}, {Arm: "other", Treatment: .5}, {Arm: rules.Control, Treatment: math.NaN()}, {Arm: rules.Control, Treatment: .5, At: 5, Harmed: 5}} {
+	for _, n := range []Enrolment{{}, {Arm: "other", Treatment: .5}, {Arm: rules.Control, Treatment: math.NaN()}, {Arm: rules.Control, Treatment: .5, At: 5, Harmed: 5},
+		{Arm: rules.Control, Treatment: .5, Browser: "netscape"}} {
 		if b, err := n.AppendBinary(nil); err == nil {
 			t.Errorf("%+v was written as %x", n, b)
 		}
@@ -42,6 +50,7 @@ func FuzzEnrolment(f *testing.F) {
 		{Arm: rules.Treatment, Treatment: .5, At: 1_790_000_000_000, Converted: 1_790_000_000_001, Harmed: 1_790_604_800_000, MetricClosed: true},
 		{Arm: rules.Control, Treatment: .9, At: 1, Mixed: true},
 		{Arm: rules.Control, Treatment: .9, At: 1, Late: true, Dropped: true},
+		{Arm: rules.Control, Treatment: .9, At: 1, Sum: 3, Per: 1, Browser: rules.Firefox},
 	} {
 		b, err := n.AppendBinary(nil)
 		if err != nil {

@@ -129,7 +129,7 @@ func (w *world) fold(t *testing.T, s step) {
 	changed := false
 	switch s.kind {
 	case "expose":
-		x := rules.Exposure{Arm: s.arm, Treatment: s.treatment, At: time.UnixMilli(s.at)}
+		x := rules.Exposure{Arm: s.arm, Treatment: s.treatment, At: time.UnixMilli(s.at), Browser: browserAt(s.at)}
 		now, first := Enrol(w.tally, n, &x)
 		if first != (n == nil) {
 			t.Fatalf("%v: first is %v", s, first)
@@ -229,6 +229,9 @@ func TestFoldEqualsRecount(t *testing.T) {
 					}
 					seen[v.Type().Field(i).Name] += int(v.Field(i).Int())
 				}
+				for _, b := range rules.Browsers {
+					seen["of "+string(b)] += int(*c.Browsers.Of(b))
+				}
 			}
 		}
 		seen["Mixed"] += int(w.tally.Mixed)
@@ -247,6 +250,7 @@ func TestFoldEqualsRecount(t *testing.T) {
 		"Exposed": 100, "Converted": 100, "Harmed": 100, "Settled": 100, "Closed": 100, "ClosedHarmed": 100, "Matured": 100,
 		"MaturedConverted": 100, "Moved": 100, "Early": 100, "Late": 100, "Dropped": 100, "Mixed": 100, "later days": 100, "later weeks": 100,
 		"NoValue": 30, "NotNumber": 30, "Negative": 30, "Sums total of Invited": 30, "Sums Invited per Viewed": 30,
+		"of chromium": 100, "of firefox": 100, "of safari": 100, "of other": 100, "of app": 100,
 	} {
 		if seen[name] < least {
 			t.Errorf("the histories hardly reach %s: %d", name, seen[name])

@@ -50,10 +50,8 @@ func Judge(t *Tally, r *rules.Rule) Verdict {
 	var exposed, settled, closed, matured [4]Sample
 	g := GuardrailTest{Tolerate: r.Guardrail.Tolerate, Baseline: r.Guardrail.Baseline, Alpha: r.Guardrail.Alpha}
 
-	srmNow := SRMTest{}.Check(t.samples(exposed[:0], func(c *Counts) Proportion {
-		return Proportion{N: c.Exposed}
-	}))
 	v := Verdict{
+		SRM: t.judgeSRM(exposed[:0]),
 		LogE: g.LogE(t.samples(settled[:0], func(c *Counts) Proportion {
 			return Proportion{X: c.Harmed, N: c.Settled}
 		})),
@@ -70,8 +68,6 @@ func Judge(t *Tally, r *rules.Rule) Verdict {
 		v.Lift = LiftTest{}.EstimateRatio(t.moments(room[:0], &r.Metric))
 	}
 
-	t.MaxSRMLogE = max(t.MaxSRMLogE, srmNow.LogBF)
-	v.SRM = srm(srmNow.LogBF, t.MaxSRMLogE)
 	if v.SRM.State != SRMInvalid {
 		t.MaxLogE = max(t.MaxLogE, v.LogE)
 		t.MaxLiftLogE = max(t.MaxLiftLogE, v.Lift.LogE)

@@ -268,6 +268,9 @@ func recount(history []step, r *rules.Rule) *Tally {
 				w.Harmed++
 			}
 		}
+		if b := browserAt(x.at); b != "" {
+			*c.Browsers.Of(b)++
+		}
 		odd := map[*int64]func(any) bool{}
 		var sums Sums
 		if m := &r.Metric; m.Value != "" {

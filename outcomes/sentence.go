@@ -22,12 +22,12 @@ func (v Verdict) Sentence(r *rules.Rule) string {
 	}
 	switch v.SRM.State {
 	case SRMInvalid:
-		s = append(s, fmt.Sprintf("The results are invalid: the sizes of the arms do not fit the probability of treatment "+
-			"(sample ratio, anytime p = %.2g); nothing can be concluded from this version.", v.SRM.P))
+		s = append(s, fmt.Sprintf("The results are invalid: the sizes of the arms do not fit the probability of treatment%s "+
+			"(sample ratio, anytime p = %.2g); nothing can be concluded from this version.", v.SRM.who(), v.SRM.P))
 		return strings.Join(s, " ")
 	case SRMWarn:
-		s = append(s, fmt.Sprintf("Doubtful: the sizes of the arms hardly fit the probability of treatment "+
-			"(sample ratio, anytime p = %.2g).", v.SRM.P))
+		s = append(s, fmt.Sprintf("Doubtful: the sizes of the arms hardly fit the probability of treatment%s "+
+			"(sample ratio, anytime p = %.2g).", v.SRM.who(), v.SRM.P))
 	}
 	s = append(s, v.lift(r))
 	if v.Novelty != nil && v.Novelty.Differs {

@@ -42,6 +42,9 @@ type Counts struct {
 	NoValue   int64 `json:"no_value,omitempty"`
 	NotNumber int64 `json:"not_number,omitempty"`
 	Negative  int64 `json:"negative,omitempty"`
+	// Browsers are the Exposed by the class of the browser of the first exposure.
+	// Those that an earlier release enrolled are of none.
+	Browsers ByBrowser[int64] `json:"browsers,omitzero"`
 }
 
 // Plus returns the sum of the counts of different units.
@@ -68,6 +71,8 @@ type Tally struct {
 	MaxLogE     float64 `json:"max_log_e"`      // that the guardrail is breached
 	MaxLiftLogE float64 `json:"max_lift_log_e"` // that the metric changed
 	MaxSRMLogE  float64 `json:"max_srm_log_e"`  // that the arms' sizes are wrong
+	// And that those of a class of browsers are.
+	MaxBrowserSRMLogE ByBrowser[float64] `json:"max_browser_srm_log_e,omitzero"`
 
 	// Started is when the run began, in Unix milliseconds, set before the first
 	// fold: when its rule was first live in it. While it is 0, as in the tally of a run that an earlier release
@@ -175,4 +180,5 @@ func (c *Counts) add(o Counts, times int64) {
 	c.NoValue += times * o.NoValue
 	c.NotNumber += times * o.NotNumber
 	c.Negative += times * o.Negative
+	addBrowsers(&c.Browsers, o.Browsers, times)
 }

@@ -56,6 +56,7 @@ type Exposure struct {
 	// browser's id and not a person's; else empty. Visitor is another one where
 	// it is known whose browser it is.
 	Anonymous string
+	Browser   Browser // of the request; "": not known
 }
 
 // Touches says whether a live rule could apply on the page for anyone: then

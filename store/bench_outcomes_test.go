@@ -122,6 +122,7 @@ func benchExpose(b *testing.B, s *Store, r *rules.Rule, unit string) {
 	x := rules.Exposure{
 		Rule: r.Name, Version: r.Version, Unit: segments.Unit{Who: r.Unit, ID: unit},
 		Arm: arm, Treatment: r.Rollout.Treatment, At: time.Now().Add(-time.Minute),
+		Browser: rules.Browsers[int(unit[len(unit)-1])%len(rules.Browsers)],
 	}
 	if !s.Expose(x) {
 		b.Error("an exposure was dropped")
