@@ -33,6 +33,7 @@ type Exposure struct {
 	ExposedAt time.Time `json:"exposed_at" parquet:"exposed_at,timestamp(millisecond)"` // for the first time
 	Moved     bool      `json:"moved" parquet:"moved"`                                  // was put in the other arm later
 	Mixed     bool      `json:"mixed" parquet:"mixed"`                                  // saw both arms, is in neither's counts
+	Browser   string    `json:"browser" parquet:"browser,dict"`                         // a rules.Browser; empty: not known
 }
 
 // Outcome is a row of what is exported as outcomes: an exposure with what became
@@ -58,7 +59,7 @@ func Of(run *store.Run, u segments.Unit, n *outcomes.Enrolment) Outcome {
 	return Outcome{
 		Exposure: Exposure{
 			Rule: run.Rule, Version: run.Version, Run: int64(run.ID), UnitKind: string(u.Who), UnitID: u.ID,
-			Arm: string(n.Arm), Treatment: n.Treatment, ExposedAt: time.UnixMilli(n.At).UTC(), Moved: n.Moved, Mixed: n.Mixed,
+			Arm: string(n.Arm), Treatment: n.Treatment, ExposedAt: time.UnixMilli(n.At).UTC(), Moved: n.Moved, Mixed: n.Mixed, Browser: string(n.Browser),
 		},
 		ConvertedAt: instant(n.Converted), HarmedAt: instant(n.Harmed), MetricClosed: n.MetricClosed, GuardrailClosed: n.GuardrailClosed,
 		Sum: n.Sum, Per: n.Per, Early: n.Early, Late: n.Late, Dropped: n.Dropped,
@@ -169,7 +170,7 @@ type column struct {
 	of   func(*Outcome) string
 }
 
-const exposureColumns = 10
+const exposureColumns = 11
 
 var columns = [...]column{
 	{"rule", func(o *Outcome) string { return inert(o.Rule) }},
@@ -182,6 +183,7 @@ var columns = [...]column{
 	{"exposed_at", func(o *Outcome) string { return stamp(&o.ExposedAt) }},
 	{"moved", func(o *Outcome) string { return strconv.FormatBool(o.Moved) }},
 	{"mixed", func(o *Outcome) string { return strconv.FormatBool(o.Mixed) }},
+	{"browser", func(o *Outcome) string { return o.Browser }},
 	{"converted_at", func(o *Outcome) string { return stamp(o.ConvertedAt) }},
 	{"harmed_at", func(o *Outcome) string { return stamp(o.HarmedAt) }},
 	{"metric_closed", func(o *Outcome) string { return strconv.FormatBool(o.MetricClosed) }},

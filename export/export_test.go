@@ -30,7 +30,8 @@ func rows(n int) []export.Outcome {
 		if i >= len(ids) {
 			u.ID += fmt.Sprint(i)
 		}
-		e := outcomes.Enrolment{Arm: rules.Control, Treatment: 1. / 3, At: 1_770_000_000_000 + int64(i), MetricClosed: i%2 == 0, Late: i%5 == 0}
+		e := outcomes.Enrolment{Arm: rules.Control, Treatment: 1. / 3, At: 1_770_000_000_000 + int64(i), MetricClosed: i%2 == 0, Late: i%5 == 0,
+			Browser: []rules.Browser{"", rules.Safari, rules.App}[i%3]}
 		if i%3 == 0 {
 			e.Arm, e.Converted, e.Sum, e.Moved = rules.Treatment, e.At+1234, 19_990_000, i%4 == 0
 		}
@@ -126,7 +127,7 @@ func read(t *testing.T, names, line []string) export.Outcome {
 			}
 			object[name] = strings.TrimPrefix(cell, "'")
 		case strings.HasSuffix(name, "_at") && cell == "":
-		case strings.HasSuffix(name, "_at") || name == "arm" || name == "unit_kind":
+		case strings.HasSuffix(name, "_at") || name == "arm" || name == "unit_kind" || name == "browser":
 			object[name] = cell
 		default:
 			object[name] = json.RawMessage(cell)

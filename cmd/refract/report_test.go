@@ -17,6 +17,7 @@ import (
 	"github.com/seed14307185/refract/console"
 	"github.com/seed14307185/refract/export"
 	"github.com/seed14307185/refract/outcomes"
+	"github.com/seed14307185/refract/rules"
 )
 
 // recounted makes a run's tally of its exported rows, by nothing but what they
@@ -46,6 +47,9 @@ func recounted(rows []export.Outcome, run uint64) (mixed int64, epochs map[float
 			if c.is {
 				*c.of = 1
 			}
+		}
+		if b := one.Browsers.Of(rules.Browser(o.Browser)); b != nil {
+			*b = 1
 		}
 		e := epochs[o.Treatment]
 		e.Treatment = o.Treatment
