@@ -135,6 +135,9 @@ func ruleStatus(r *rules.Rule, set *rules.Set, s store.Standing, warming []strin
 		Launches:  s.Run.Launches, AlphaSpent: s.Run.AlphaSpent, Holds: s.Run.Holds,
 	}
 	rs.Recompute = Recompute(&s.Tally, r)
+	if srm := &s.Verdict.SRM; srm.Browser != "" && srm.State != outcomes.SRMFine {
+		rs.Recompute = append(rs.Recompute, browserCommand(&s.Tally, srm.Browser))
+	}
 	rs.Answer = s.Verdict.Answer(r)
 	for _, e := range s.Tally.Epochs {
 		rs.Treatment = rs.Treatment.Plus(e.TreatmentArm)

@@ -105,7 +105,7 @@ func printReports(out io.Writer, list []console.RuleStatus) error {
 			guardrail += ", blind"
 		}
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%d/%d\t%s\t%s\n", r.Name, r.Answer, stateText(r), r.Since.UTC().Format("2006-01-02"),
-			change, r.Treatment.Exposed, r.Control.Exposed, guardrail, r.Verdict.SRM.State)
+			change, r.Treatment.Exposed, r.Control.Exposed, guardrail, r.SampleRatio())
 	}
 	if err := w.Flush(); err != nil {
 		return err
@@ -172,7 +172,10 @@ func printReport(out io.Writer, r *console.RuleStatus) {
 	default:
 		line("metric", "changed by %s, anytime p %.3g; among the changes of all rules it may be there by chance (e-BH, 5 %%)", changeText(v.Lift), v.Lift.P)
 	}
-	line("split", "%s: ln BF %.9f, anytime p %.3g", v.SRM.State, v.SRM.LogBF, v.SRM.P)
+	line("split", "%s: ln BF %.9f, anytime p %.3g", r.SampleRatio(), v.SRM.LogBF, v.SRM.P)
+	if list := r.Browsers(); len(list) > 0 {
+		line("browsers", "%s", strings.Join(list, ", "))
+	}
 	for _, h := range r.Holds {
 		line("held", "%s", h)
 	}

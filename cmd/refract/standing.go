@@ -37,7 +37,7 @@ func (m *meter) newStanding() standing {
 		guardrail: desc("gauge", "guardrail_value", "Evidence against the guardrail, as the natural logarithm of the e-value.", "rule"),
 		blind:     desc("gauge", "guardrail_blind", "1 if no harm comes in though the guardrail's baseline says that there must be some.", "rule"),
 		limit:     desc("gauge", "guardrail_limit", "Where the guardrail stops the rule: ln(1/alpha), 2.996 for 5 %.", "rule"),
-		srm:       desc("gauge", "srm_pvalue", "Anytime p-value of the sample ratio.", "rule"),
+		srm:       desc("gauge", "srm_pvalue", "Anytime p-value of the sample ratio: the least of all units' and of each browser class's.", "rule"),
 		exposed:   desc("gauge", "exposed_units", "Units exposed in the rule's present run.", "rule", "arm"),
 		share:     desc("gauge", "rollout_share", "Share of the units that takes part at the present step of the rule's ramp, from 0 to 1.", "rule"),
 		flips: desc("counter", "assignment_flips_total",

@@ -172,6 +172,7 @@ func newStatsLiftCommand() *cobra.Command {
 func newStatsSRMCommand() *cobra.Command {
 	var arms armFlags
 	var kappa float64
+	var classes int
 	cmd := &cobra.Command{
 		Use:     "srm --treatment n --control n",
 		Short:   "Whether the arms have the sizes they should",
@@ -182,7 +183,10 @@ func newStatsSRMCommand() *cobra.Command {
 			if err = cmp.Or(err, checkUnits("kappa", kappa)); err != nil {
 				return err
 			}
-			s := outcomes.SRMTest{Kappa: kappa}.Check(samples)
+			if classes < 1 {
+				return usageErrorf("--classes is %d, but must be a number of classes, from 1", classes)
+			}
+			s := outcomes.SRMTest{Kappa: kappa, Classes: classes}.Check(samples)
 			return arms.print(cmd.OutOrStdout(), []figure{
 				{"log_bf", "ln BF", s.LogBF},
 				{"p", "anytime p", s.P},
@@ -192,6 +196,7 @@ func newStatsSRMCommand() *cobra.Command {
 	}
 	arms.add(cmd, "exposed units, n (or x/n)")
 	cmd.Flags().Float64Var(&kappa, "kappa", outcomes.DefaultKappa, "concentration of the prior, in units")
+	cmd.Flags().IntVar(&classes, "classes", 1, "of how many classes of units these are one: p is multiplied by it (Bonferroni)")
 	return cmd
 }
 

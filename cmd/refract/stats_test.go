@@ -71,6 +71,11 @@ ln BF              6.374021945
 anytime p          0.001705287
 decision           warn
 `,
+		"srm --treatment 66 --control 195 --classes 5": `
+ln BF              6.499150681
+anytime p          0.007523583
+decision           warn
+`,
 	} {
 		got, err := stats(args)
 		if err != nil || "\n"+got != want {
@@ -99,7 +104,7 @@ func TestStatsWrongUsage(t *testing.T) {
 		"guardrail --treatment 1/4 --control 1/4 --baseline 0", "guardrail --treatment 1/4 --control 1/4 --baseline 1",
 		"guardrail --treatment 1/4 --control 1/4 --tolerate -0.1", "guardrail --treatment 1/4 --control 1/4 --alpha 0",
 		"guardrail --treatment 1/4 --control 1/4 more", "lift --treatment 1/4 --control 1/4 --share 1",
-		"lift --treatment 1/4 --control 1/4 --planned NaN", "srm --treatment 5 --control x", "srm --treatment 5 --control 5 --kappa 0",
+		"lift --treatment 1/4 --control 1/4 --planned NaN", "srm --treatment 5 --control x", "srm --treatment 5 --control 5 --kappa 0", "srm --treatment 5 --control 5 --classes 0",
 		"srm --treatment 5 --control 5 --treatment 6", "srm --treatment 5 --control 5 --share .5 --share .9", "lift",
 		"lift --mean --ratio --treatment n=1 --control n=1", "lift --mean --treatment 1/4 --control 1/4",
 		"lift --mean --treatment n=4,x=1,sum=1,squares=-1 --control n=4,x=1,sum=1,squares=1",
