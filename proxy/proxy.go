@@ -254,7 +254,7 @@ func (p *Proxy) report(x *Exchange) {
 			p.Expose(&rules.Exposure{
 				Rule: d.Rule.Name, Version: d.Rule.Version, Unit: d.Unit,
 				Arm: d.Arm, Treatment: d.Rule.Rollout.Treatment, At: x.Start,
-				Visitor: x.who.visitor, Anonymous: x.who.browser,
+				Visitor: x.who.visitor, Anonymous: x.who.browser, Browser: browser(x.Request.UserAgent()),
 			})
 		}
 	}
