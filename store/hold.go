@@ -26,6 +26,9 @@ const (
 	HeldUndecided HoldReason = "undecided"
 )
 
+// HoldReasons lists them.
+var HoldReasons = [...]HoldReason{HeldBlind, HeldUndecided, HeldDoubtful, HeldInvalid}
+
 // String is a clause: "the guardrail is blind".
 func (h HoldReason) String() string {
 	switch h {

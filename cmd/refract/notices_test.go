@@ -118,6 +118,8 @@ func TestNotices(t *testing.T) {
 			t.Errorf("refract %s says %q not once:\n%s", of[0], of[1], out)
 		}
 	}
+	r.metric(`refract_rule_held{reason="blind",rule="` + reportsRule + `"} 1`)
+	r.metric(`refract_rule_held{reason="invalid",rule="` + reportsRule + `"} 0`)
 	for _, page := range []string{"/", "/rules/" + reportsRule} {
 		if _, body := r.ask(http.MethodGet, page, nil); !strings.Contains(body, "live, held") || !strings.Contains(body, "the guardrail is blind, since ") {
 			t.Errorf("%s does not say that the rule is held:\n%s", page, body)

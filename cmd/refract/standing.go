@@ -9,13 +9,14 @@ import (
 	"github.com/seed14307185/refract/console"
 	"github.com/seed14307185/refract/outcomes"
 	"github.com/seed14307185/refract/rules"
+	"github.com/seed14307185/refract/store"
 )
 
 // standing are the metrics whose values somebody else keeps.
 type standing struct {
 	info, state, guardrail, limit, srm, exposed, flips *prometheus.Desc
 	share                                              *prometheus.Desc
-	blind                                              *prometheus.Desc
+	blind, held                                        *prometheus.Desc
 	faults, evidence, unseen                           *prometheus.Desc // of the serving guardrails
 	storeUp, events, exposures, dropped                *prometheus.Desc
 	servers, connections, certificates                 *prometheus.Desc
@@ -36,6 +37,7 @@ func (m *meter) newStanding() standing {
 		state:     desc("gauge", "rule_state", "1 for the state that the rule is in, 0 for the others: live, draft, rolled_back, expired, unapproved, warming, or off, with all others.", "rule", "state"),
 		guardrail: desc("gauge", "guardrail_value", "Evidence against the guardrail, as the natural logarithm of the e-value.", "rule"),
 		blind:     desc("gauge", "guardrail_blind", "1 if no harm comes in though the guardrail's baseline says that there must be some.", "rule"),
+		held:      desc("gauge", "rule_held", "1 while the rule is held: its guardrail is blind, or undecided for too long, or its sample ratio doubtful or invalid.", "rule", "reason"),
 		limit:     desc("gauge", "guardrail_limit", "Where the guardrail stops the rule: ln(1/alpha), 2.996 for 5 %.", "rule"),
 		srm:       desc("gauge", "srm_pvalue", "Anytime p-value of the sample ratio: the least of all units' and of each browser class's.", "rule"),
 		exposed:   desc("gauge", "exposed_units", "Units exposed in the rule's present run.", "rule", "arm"),
@@ -88,7 +90,7 @@ type standingCollector struct {
 // Describe implements prometheus.Collector.
 func (c standingCollector) Describe(ch chan<- *prometheus.Desc) {
 	s := &c.m.standing
-	for _, d := range []*prometheus.Desc{s.info, s.state, s.guardrail, s.blind, s.limit, s.srm, s.exposed, s.flips, s.share,
+	for _, d := range []*prometheus.Desc{s.info, s.state, s.guardrail, s.blind, s.held, s.limit, s.srm, s.exposed, s.flips, s.share,
 		s.faults, s.evidence, s.unseen,
 		s.storeUp, s.events, s.exposures, s.dropped, s.pages, s.pageBytes, s.pageAnswers, s.servers, s.connections, s.certificates,
 		s.off, s.accessLost, s.logLost,
@@ -213,6 +215,10 @@ func (c standingCollector) collectRules(out sink, set *rules.Set) {
 		}
 		out.gauge(s.guardrail, st.Verdict.LogE, r.Name)
 		out.gauge(s.blind, truth(st.Verdict.Blind), r.Name)
+		for _, reason := range store.HoldReasons {
+			is := slices.ContainsFunc(st.Run.Holds, func(h store.Hold) bool { return h.Reason == reason })
+			out.gauge(s.held, truth(is), r.Name, string(reason))
+		}
 		out.gauge(s.srm, st.Verdict.SRM.P, r.Name)
 		out.gauge(s.share, st.Run.Stage.Share, r.Name)
 		var t, k outcomes.Counts
