@@ -48,6 +48,47 @@ func printIgnored(out io.Writer, r *console.RuleStatus) {
 	}
 }
 
+// printSettled tells the counts that the guardrail is judged by: those of each
+// epoch, for added up they can say the contrary of what each says.
+func printSettled(out io.Writer, r *console.RuleStatus) {
+	settled := func(label, of string, t, c outcomes.Counts) {
+		fmt.Fprintf(out, "  %-9s  harmed %d of %d in treatment, %d of %d in control%s: by these the guardrail is judged\n",
+			label, t.Harmed, t.Settled, c.Harmed, c.Settled, of)
+	}
+	if len(r.Tally.Epochs) < 2 {
+		settled("settled", "", r.Treatment, r.Control)
+		return
+	}
+	label := "settled"
+	for _, e := range r.Tally.Epochs {
+		settled(label, ", where treatment is "+sharePercent(e.Treatment), e.TreatmentArm, e.ControlArm)
+		label = ""
+	}
+}
+
+// printUnits prints the counts of the arms in a table, epoch by epoch.
+func printUnits(out io.Writer, r *console.RuleStatus) {
+	fmt.Fprintf(out, "\n  %-9s  %9s  %18s  %9s  %21s  %9s\n", "units", "exposed", "metric window over", "converted", "guardrail window over", "harmed")
+	arms := func(t, c outcomes.Counts) {
+		for _, arm := range []struct {
+			name string
+			of   outcomes.Counts
+		}{{"treatment", t}, {"control", c}} {
+			fmt.Fprintf(out, "  %-9s  %9d  %18d  %9d  %21d  %9d\n", arm.name, arm.of.Exposed, arm.of.Matured, arm.of.MaturedConverted, arm.of.Closed, arm.of.ClosedHarmed)
+		}
+	}
+	if len(r.Tally.Epochs) < 2 {
+		arms(r.Treatment, r.Control)
+		return
+	}
+	for _, e := range r.Tally.Epochs {
+		fmt.Fprintf(out, "  where treatment is %s:\n", sharePercent(e.Treatment))
+		arms(e.TreatmentArm, e.ControlArm)
+	}
+}
+
+func sharePercent(share float64) string { return fmt.Sprintf("%.4g %%", 100*share) }
+
 // printSums tells what the units of a metric that is no rate came to. Arms over
 // several epochs are not for comparing, so they are left to the intervals.
 func printSums(out io.Writer, r *console.RuleStatus) {

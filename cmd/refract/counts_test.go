@@ -112,3 +112,35 @@ func TestReportSaysWhatIsIgnored(t *testing.T) {
 		t.Errorf("got\n%swant\n%s", &out, want)
 	}
 }
+
+// Arms of several epochs are told apart: added up, these say that treatment is
+// harmed less, where each epoch says that it is harmed as much (Simpson).
+func TestReportKeepsEpochsApart(t *testing.T) {
+	counts := func(settled, harmed int64) outcomes.Counts {
+		return outcomes.Counts{Exposed: settled, Settled: settled, Closed: settled, Harmed: harmed, ClosedHarmed: harmed}
+	}
+	r := &console.RuleStatus{Tally: outcomes.Tally{Epochs: []outcomes.Epoch{
+		{Treatment: .5, TreatmentArm: counts(100, 40), ControlArm: counts(100, 40)},
+		{Treatment: .8, TreatmentArm: counts(400, 40), ControlArm: counts(100, 10)},
+	}}}
+	for _, e := range r.Tally.Epochs {
+		r.Treatment, r.Control = r.Treatment.Plus(e.TreatmentArm), r.Control.Plus(e.ControlArm)
+	}
+	var out bytes.Buffer
+	printSettled(&out, r)
+	printUnits(&out, r)
+	want := `  settled    harmed 40 of 100 in treatment, 40 of 100 in control, where treatment is 50 %: by these the guardrail is judged
+             harmed 40 of 400 in treatment, 10 of 100 in control, where treatment is 80 %: by these the guardrail is judged
+
+  units        exposed  metric window over  converted  guardrail window over     harmed
+  where treatment is 50 %:
+  treatment        100                   0          0                    100         40
+  control          100                   0          0                    100         40
+  where treatment is 80 %:
+  treatment        400                   0          0                    400         40
+  control          100                   0          0                    100         10
+`
+	if out.String() != want {
+		t.Errorf("got\n%swant\n%s", &out, want)
+	}
+}

@@ -188,16 +188,10 @@ func printReport(out io.Writer, r *console.RuleStatus) {
 	for i, s := range r.Pace.Lines(v) {
 		line([]string{"how long", ""}[min(i, 1)], "%s", s)
 	}
-	t, k := r.Treatment, r.Control
-	line("settled", "harmed %d of %d in treatment, %d of %d in control: by these the guardrail is judged", t.Harmed, t.Settled, k.Harmed, k.Settled)
+	printSettled(out, r)
 	printIgnored(out, r)
 
-	fmt.Fprintf(out, "\n  %-9s  %9s  %18s  %9s  %21s  %9s\n", "units", "exposed", "metric window over", "converted", "guardrail window over", "harmed")
-	arm := func(name string, c outcomes.Counts) {
-		fmt.Fprintf(out, "  %-9s  %9d  %18d  %9d  %21d  %9d\n", name, c.Exposed, c.Matured, c.MaturedConverted, c.Closed, c.ClosedHarmed)
-	}
-	arm("treatment", t)
-	arm("control", k)
+	printUnits(out, r)
 	printSums(out, r)
 	fmt.Fprintln(out)
 	if r.Receipt != nil {
