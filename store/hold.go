@@ -292,12 +292,20 @@ func both(t *outcomes.Tally) (sum outcomes.Counts) {
 	return sum
 }
 
-// sizes tells the arms' sizes.
+// sizes tells the arms' sizes: of the class of browsers that the sample ratio
+// goes by, if it is one.
 func sizes(s *Standing) string {
+	browser, of := s.Verdict.SRM.Browser, ""
+	size := func(c *outcomes.Counts) int64 { return c.Exposed }
+	if browser != "" {
+		of = fmt.Sprintf(" with %s", browser)
+		size = func(c *outcomes.Counts) int64 { return *c.Browsers.Of(browser) }
+	}
 	var list []string
-	for _, e := range s.Tally.Epochs {
-		list = append(list, fmt.Sprintf("%d units in treatment and %d in control, where %s are to be treated",
-			e.TreatmentArm.Exposed, e.ControlArm.Exposed, percent(e.Treatment)))
+	for i := range s.Tally.Epochs {
+		e := &s.Tally.Epochs[i]
+		list = append(list, fmt.Sprintf("%d units%s in treatment and %d in control, where %s are to be treated",
+			size(&e.TreatmentArm), of, size(&e.ControlArm), percent(e.Treatment)))
 	}
 	return fmt.Sprintf("%s (anytime p = %.2g)", strings.Join(list, "; "), s.Verdict.SRM.P)
 }

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/seed14307185/refract/outcomes"
 	"github.com/seed14307185/refract/rules"
 	"github.com/seed14307185/refract/segments"
 )
@@ -370,5 +371,23 @@ func TestHoldIsWrittenWithItsEntry(t *testing.T) {
 	}
 	if len(left) != 3 {
 		t.Errorf("the cuts leave %v", left)
+	}
+}
+
+// Where one class of browsers decided, its arms are told, not all.
+func TestHoldOfOneBrowser(t *testing.T) {
+	tally := outcomes.Tally{Epochs: []outcomes.Epoch{{Treatment: .5}}}
+	e := &tally.Epochs[0]
+	e.TreatmentArm.Exposed, e.ControlArm.Exposed = 310, 305
+	e.ControlArm.Browsers.Firefox = 150
+	s := &Standing{Tally: tally, Verdict: outcomes.Verdict{SRM: outcomes.SRM{P: .0001}}}
+	for browser, want := range map[rules.Browser]string{
+		"":            "310 units in treatment and 305 in control, where 50 % are to be treated (anytime p = 0.0001)",
+		rules.Firefox: "0 units with firefox in treatment and 150 in control, where 50 % are to be treated (anytime p = 0.0001)",
+	} {
+		s.Verdict.SRM.Browser = browser
+		if got := sizes(s); got != want {
+			t.Errorf("%q: %s", browser, got)
+		}
 	}
 }
