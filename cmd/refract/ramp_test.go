@@ -34,6 +34,12 @@ func TestRamp(t *testing.T) {
 	}
 	first := set.Staged(func(r *rules.Rule) (float64, float64) { return r.Rollout.Steps()[0].Share, r.Rollout.Treatment })
 	r := start(t, dir)
+	// What a kill file keeps off waits, and its step begins anew without it.
+	off, began := filepath.Join(dir, "data", "OFF."+name), r.rule(name).Ramp.Since
+	touch(t, off)
+	eventually(t, "the rule is off", func() bool { return r.rule(name).Ramp.Since.IsZero() })
+	remove(t, off)
+	eventually(t, "the rule is on again", func() bool { return r.rule(name).Ramp.Since.After(began) })
 	const each = 60
 	in, late := map[rules.Arm][]string{}, map[rules.Arm][]string{} // by arm: of the first step, and who comes with the second
 	for i := 0; len(in[rules.Treatment]) < each || len(in[rules.Control]) < each; i++ {
