@@ -50,8 +50,8 @@ type RuleStatus struct {
 	Unseen   bool             `json:"unseen,omitempty"` // live for a minute, and its surface was on no page of its visitors
 	Version  string           `json:"version"`
 	Owner    string           `json:"owner,omitempty"`
-	Started  time.Time        `json:"started"` // the present run, as a draft maybe
-	Since    time.Time        `json:"since"`   // when it was rolled back, else first live in the run, else Started
+	Started  time.Time        `json:"started"`        // the present run, as a draft maybe
+	Since    time.Time        `json:"since,omitzero"` // when State began; zero: not known
 	Verdict  outcomes.Verdict `json:"verdict"`
 	Summary  string           `json:"summary"`
 	Answer   outcomes.Answer  `json:"answer"` // whether it helped: Summary in a word
@@ -105,7 +105,9 @@ func (c *Console) status() Status {
 	for _, r := range set.Rules {
 		rs := ruleStatus(r, set, standings[r.Name], st.Warming, c.Now())
 		rs.Untouched = untouched
-		rs.State, rs.Cause = switched(r.Name, st.Switches, rs.State, rs.Cause)
+		if rs.State, rs.Cause = switched(r.Name, st.Switches, rs.State, rs.Cause); rs.State == "off" {
+			rs.Since = time.Time{}
+		}
 		rs.Unseen = rs.State == "live" && c.Unseen(r.Name)
 		st.Rules = append(st.Rules, rs)
 	}
@@ -150,11 +152,13 @@ func ruleStatus(r *rules.Rule, set *rules.Set, s store.Standing, warming []strin
 		rs.Summary = "Rolled back, for " + stop.Why + ". " + rs.Summary
 	}
 	rs.State, rs.Cause = RuleState(r, set, s, warming, now)
-	switch rs.Since = rs.Started; {
-	case s.Run.Stop != nil:
+	switch {
+	case rs.State == "rolled_back" && s.Run.Stop != nil:
 		rs.Since = s.Run.Stop.Decided
-	case rs.State != "draft" && !s.Run.Live.IsZero():
+	case rs.State == "live":
 		rs.Since = s.Run.Live
+	case rs.State == "expired":
+		rs.Since = r.Expires
 	}
 	rs.Ramp = newRamp(r, &s, now)
 	return rs

@@ -87,7 +87,7 @@ func (c *adminClient) writePage(cmd *cobra.Command, rule, file string) error {
 // printReports prints several reports, a line each.
 func printReports(out io.Writer, list []console.RuleStatus) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "RULE\tDID IT HELP\tSTATE\tSINCE\tCHANGE, BETWEEN\tEXPOSED T/C\tGUARDRAIL\tSAMPLE RATIO")
+	fmt.Fprintln(w, "RULE\tDID IT HELP\tSTATE\tRUN SINCE\tCHANGE, BETWEEN\tEXPOSED T/C\tGUARDRAIL\tSAMPLE RATIO")
 	var marked, known bool
 	for i := range list {
 		r := &list[i]
@@ -104,7 +104,7 @@ func printReports(out io.Writer, list []console.RuleStatus) error {
 		if r.Verdict.Blind {
 			guardrail += ", blind"
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%d/%d\t%s\t%s\n", r.Name, r.Answer, stateText(r), r.Since.UTC().Format("2006-01-02"),
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%d/%d\t%s\t%s\n", r.Name, r.Answer, stateText(r), r.Started.UTC().Format("2006-01-02"),
 			change, r.Treatment.Exposed, r.Control.Exposed, guardrail, r.SampleRatio())
 	}
 	if err := w.Flush(); err != nil {
@@ -150,7 +150,11 @@ func printReport(out io.Writer, r *console.RuleStatus) {
 	line := func(label, format string, args ...any) {
 		fmt.Fprintf(out, "  %-9s  %s\n", label, fmt.Sprintf(format, args...))
 	}
-	since := fmt.Sprintf("%s since %s, version %s", stateText(r), stamp(r.Since), r.Version)
+	since := stateText(r)
+	if !r.Since.IsZero() {
+		since += " since " + stamp(r.Since)
+	}
+	since += fmt.Sprintf(", in a run that began %s, version %s", stamp(r.Started), r.Version)
 	if r.Owner != "" {
 		since += ", owner " + r.Owner
 	}

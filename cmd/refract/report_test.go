@@ -162,7 +162,7 @@ func (r *refract) reported(rule string) {
 func TestReportOfSeveralRules(t *testing.T) {
 	started := time.Date(2026, 3, 2, 9, 30, 0, 0, time.UTC)
 	rule := func(name string, answer outcomes.Answer, state, cause string, discovery bool, l outcomes.Lift) console.RuleStatus {
-		return console.RuleStatus{Name: name, Answer: answer, State: state, Cause: cause, Since: started, Discovery: discovery,
+		return console.RuleStatus{Name: name, Answer: answer, State: state, Cause: cause, Started: started, Discovery: discovery,
 			Treatment: outcomes.Counts{Exposed: 50}, Control: outcomes.Counts{Exposed: 47},
 			Verdict: outcomes.Verdict{Guardrail: outcomes.Undecided, Lift: l, SRM: outcomes.SRM{State: outcomes.SRMFine}}}
 	}
@@ -173,14 +173,14 @@ func TestReportOfSeveralRules(t *testing.T) {
 		{[]console.RuleStatus{
 			rule("one", outcomes.Helped, "live", "", true, outcomes.Lift{Change: .332, Low: .059, High: .676}),
 			rule("two", outcomes.NotKnown, "rolled_back", "person", false, outcomes.Lift{Collecting: true}),
-		}, `RULE  DID IT HELP    STATE                  SINCE       CHANGE, BETWEEN                  EXPOSED T/C  GUARDRAIL  SAMPLE RATIO
+		}, `RULE  DID IT HELP    STATE                  RUN SINCE       CHANGE, BETWEEN                  EXPOSED T/C  GUARDRAIL  SAMPLE RATIO
 one   helped         live                   2026-03-02  +33.2 %, +5.9 % to +67.6 % *  50/47        undecided  ok
 two   not known yet  rolled_back by person  2026-03-02  collecting                       50/47        undecided  ok
 
 * stands among the changes of all rules: of those marked, at most 5 % are not there, on average (e-BH)
 `},
 		{[]console.RuleStatus{rule("one", outcomes.NotKnown, "live", "", false, outcomes.Lift{Change: .1, Low: -.2, High: .5})},
-			`RULE  DID IT HELP    STATE  SINCE       CHANGE, BETWEEN              EXPOSED T/C  GUARDRAIL  SAMPLE RATIO
+			`RULE  DID IT HELP    STATE  RUN SINCE       CHANGE, BETWEEN              EXPOSED T/C  GUARDRAIL  SAMPLE RATIO
 one   not known yet  live   2026-03-02  +10.0 %, -20.0 % to +50.0 %  50/47        undecided  ok
 
 None of the changes stands among those of all rules at a false discovery rate of 5 % (e-BH).
