@@ -142,19 +142,15 @@ func (r *Rule) Assign(unit string) (arm Arm, in bool) {
 }
 
 // Arm is Assign for a unit with what is known of the visitor: who was exposed
-// under another id, before that was known to be theirs, keeps the arm of it. Else
-// those who are recognised later, as by signing up, would see both arms, and more
-// of one arm's than of the other's.
+// under another id, before that was known to be theirs, is assigned by that one.
+// Else those who are recognised later, as by signing up, would see both arms, and
+// more of one arm's than of the other's.
 func (r *Rule) Arm(unit segments.Unit, visitor segments.Record) (arm Arm, in bool) {
 	if len(visitor.Kept) > 0 && unit.Who == segments.Visitor {
 		key := r.Key()
 		for _, k := range visitor.Kept {
-			switch {
-			case k.Rule != key:
-			case k.Treated:
-				return Treatment, true
-			default:
-				return Control, true
+			if k.Rule == key {
+				return r.Assign(k.As)
 			}
 		}
 	}

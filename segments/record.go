@@ -47,15 +47,15 @@ type Record struct {
 	// Open is sorted by Segment, then From; intervals of one segment are
 	// disjoint and not adjacent.
 	Open []Open
-	// Kept are the arms that the visitor has from ids that were merged into theirs,
-	// and keeps: who is one person saw that arm already.
+	// Kept are the ids by which rules go on assigning the visitor, that were merged
+	// into theirs: who is one person saw that arm already.
 	Kept []Kept
 }
 
-// Kept is an arm of a version of a rule.
+// Kept is the id by which a version of a rule assigns a visitor.
 type Kept struct {
-	Rule    uint64 // a hash of its name and version
-	Treated bool   // the arm
+	Rule uint64 // a hash of its name and version
+	As   string
 }
 
 // Holds says whether the segment is true at the time.

@@ -49,7 +49,7 @@ func (w *writer) expose(x *rules.Exposure) error {
 		return nil
 	}
 	if unit.ID != x.Unit.ID { // it was merged while its page was on the way
-		if err := w.keep(t, unit, &now); err != nil {
+		if err := w.keep(t.rule, unit, x.Unit.ID); err != nil {
 			return err
 		}
 	}
@@ -122,12 +122,21 @@ func (w *writer) mergeEnrolments(from, to segments.Unit) error {
 		if err != nil {
 			return err
 		}
-		if !other.known {
-			continue
-		}
 		n, err := w.enrolment(t, to)
 		if err != nil {
 			return err
+		}
+		if !other.known {
+			continue
+		}
+		if !n.known || other.At < n.At { // its exposure is the first one
+			as, err := w.assignedAs(t.rule, from)
+			if err == nil {
+				err = w.keep(t.rule, to, as)
+			}
+			if err != nil {
+				return err
+			}
 		}
 		w.touched[t] = true
 		if n.known {
@@ -137,9 +146,6 @@ func (w *writer) mergeEnrolments(from, to segments.Unit) error {
 		}
 		n.known, n.dirty = true, true
 		other.known, other.dirty = false, false
-		if err := w.keep(t, to, &n.Enrolment); err != nil {
-			return err
-		}
 		if err := w.g.batch.Delete(enrolKey(t.run.ID, from), nil); err != nil {
 			return err
 		}

@@ -11,6 +11,7 @@ import (
 	"github.com/cespare/xxhash/v2"
 	"github.com/dgraph-io/ristretto/v2"
 
+	"github.com/seed14307185/refract/events"
 	"github.com/seed14307185/refract/rules"
 	"github.com/seed14307185/refract/segments"
 )
@@ -85,7 +86,7 @@ func (c *cache) get(key uint64, u segments.Unit) (*entry, bool) {
 func (c *cache) set(key uint64, e *entry) {
 	cost := int64(unsafe.Sizeof(*e)) + int64(len(e.unit.ID)+len(e.record.Account)+len(e.into)) +
 		int64(len(e.record.Open))*int64(unsafe.Sizeof(segments.Open{})) +
-		int64(len(e.record.Kept))*int64(unsafe.Sizeof(segments.Kept{}))
+		int64(len(e.record.Kept))*(int64(unsafe.Sizeof(segments.Kept{}))+events.MaxID/4)
 	c.entries.Set(key, e, cost)
 }
 
@@ -213,18 +214,14 @@ func (s *Store) complete(e *entry, known bool) error {
 // A decision record on disk: 'R', the account's length and bytes, then for
 // each interval the segment (8 bytes), From and the distance to Until as
 // varints, 0 standing for Forever. Before it may stand 'K', the number of kept
-// arms, and for each the rule (8 bytes) and 1 for treatment, else 0. Or 'M' and
+// ids, and for each the rule (8 bytes) and the id's length and bytes. Or 'M' and
 // the id that the unit was merged into.
 func appendRecord(b []byte, r segments.Record) []byte {
 	if len(r.Kept) > 0 {
 		b = binary.AppendUvarint(append(b, 'K'), uint64(len(r.Kept)))
 		for _, k := range r.Kept {
 			b = binary.LittleEndian.AppendUint64(b, k.Rule)
-			if k.Treated {
-				b = append(b, 1)
-			} else {
-				b = append(b, 0)
-			}
+			b = append(binary.AppendUvarint(b, uint64(len(k.As))), k.As...)
 		}
 	}
 	b = append(b, 'R')
@@ -253,19 +250,26 @@ func mergedInto(b []byte) (string, bool) {
 
 var errRecord = errors.New("a decision record is damaged")
 
-// parseKept takes the kept arms off a record.
+// parseKept takes the kept ids off a record.
 func parseKept(b []byte) (kept []segments.Kept, rest []byte, err error) {
 	if len(b) == 0 || b[0] != 'K' {
 		return nil, b, nil
 	}
 	n, used := binary.Uvarint(b[1:])
-	b = b[1+max(0, used):]
-	if used <= 0 || n > uint64(len(b))/9 {
+	if used <= 0 {
 		return nil, nil, errRecord
 	}
-	for range n {
-		kept = append(kept, segments.Kept{Rule: binary.LittleEndian.Uint64(b), Treated: b[8] == 1})
-		b = b[9:]
+	for b = b[1+used:]; n > 0; n-- {
+		if len(b) < 8 {
+			return nil, nil, errRecord
+		}
+		size, used := binary.Uvarint(b[8:])
+		if used <= 0 || size > uint64(len(b)-8-used) {
+			return nil, nil, errRecord
+		}
+		end := 8 + used + int(size)
+		kept = append(kept, segments.Kept{Rule: binary.LittleEndian.Uint64(b), As: string(b[8+used : end])})
+		b = b[end:]
 	}
 	return kept, b, nil
 }

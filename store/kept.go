@@ -4,13 +4,12 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/seed14307185/refract/outcomes"
 	"github.com/seed14307185/refract/rules"
 	"github.com/seed14307185/refract/segments"
 )
 
-// keptOf returns the arms that a unit keeps: those that the present group found
-// or else those of its record.
+// keptOf returns the ids by which rules assign a visitor: those that the present
+// group found, or else those of the visitor's record.
 func (w *writer) keptOf(u *unit) ([]segments.Kept, error) {
 	if u.keeps {
 		return u.kept, nil
@@ -23,26 +22,40 @@ func (w *writer) keptOf(u *unit) ([]segments.Kept, error) {
 	return kept, nil
 }
 
-// keep has a visitor keep the arm of an enrolment that came of another id. Arms
-// of rules that are no more are forgotten.
-func (w *writer) keep(t *tracked, visitor segments.Unit, n *outcomes.Enrolment) error {
-	if n.Mixed {
-		return nil
+// assignedAs returns the id by which a rule assigns a visitor.
+func (w *writer) assignedAs(r *rules.Rule, visitor segments.Unit) (string, error) {
+	u, err := w.known(visitor)
+	if err != nil {
+		return "", err
+	}
+	kept, err := w.keptOf(u)
+	if err != nil {
+		return "", err
+	}
+	if i := slices.IndexFunc(kept, func(k segments.Kept) bool { return k.Rule == r.Key() }); i >= 0 {
+		return kept[i].As, nil
+	}
+	return visitor.ID, nil
+}
+
+// keep has a rule assign a visitor by an id from now on. What was kept for rules
+// that are no more is forgotten.
+func (w *writer) keep(r *rules.Rule, visitor segments.Unit, as string) error {
+	if was, err := w.assignedAs(r, visitor); err != nil || was == as {
+		return err
 	}
 	u, err := w.unit(visitor)
 	if err != nil {
 		return err
 	}
-	kept, err := w.keptOf(u)
-	if err != nil {
-		return err
-	}
 	live := map[uint64]bool{}
 	for _, t := range w.tracked {
-		live[t.rule.Key()] = true
+		live[t.rule.Key()] = t.rule != r
 	}
-	key := t.rule.Key()
-	kept = slices.DeleteFunc(slices.Clone(kept), func(k segments.Kept) bool { return k.Rule == key || !live[k.Rule] })
-	u.kept, u.dirty = append(kept, segments.Kept{Rule: key, Treated: n.Arm == rules.Treatment}), true
+	u.kept = slices.DeleteFunc(slices.Clone(u.kept), func(k segments.Kept) bool { return !live[k.Rule] })
+	if as != visitor.ID {
+		u.kept = append(u.kept, segments.Kept{Rule: r.Key(), As: as})
+	}
+	u.dirty = true
 	return nil
 }
