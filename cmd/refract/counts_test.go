@@ -60,8 +60,8 @@ func sameFigure(a, b any) bool {
 func TestRecompute(t *testing.T) {
 	one := outcomes.Counts{Exposed: 1000, Harmed: 131, Settled: 980, Closed: 900, ClosedHarmed: 51, Matured: 970, MaturedConverted: 261}
 	two := outcomes.Counts{Exposed: 1021, Harmed: 80, Settled: 911, Closed: 880, ClosedHarmed: 49, Matured: 960, MaturedConverted: 203}
-	one.Sums = sums(t, "26112345678", "911234567812345678", "2612345678912345678")
-	two.Sums = sums(t, "20312345678", "711234567812345678", "2012345678912345678")
+	one.Sums = sums(t, "26112345678", "2911234567812345678", "2612345678912345678")
+	two.Sums = sums(t, "20312345678", "2711234567812345678", "2012345678912345678")
 	few := outcomes.Counts{Exposed: 7, Harmed: 1, Settled: 2, Closed: 2, ClosedHarmed: 1, Matured: 2}
 	for name, tally := range map[string]*outcomes.Tally{
 		"one epoch":    {Epochs: []outcomes.Epoch{{Treatment: .5, TreatmentArm: one, ControlArm: two}}},
