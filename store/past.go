@@ -52,8 +52,8 @@ func (p *Past) Add(e *Entry) {
 			p.switches = nil
 		}
 	case "rollback":
-		if e.Stop == nil {
-			return // by file: the site says so
+		if e.Stop == nil || e.Stop.Cause == ByFile {
+			return // the site says so
 		}
 		if p.stops == nil {
 			p.stops = map[ruleVersion]*Stop{}

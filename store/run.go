@@ -48,7 +48,7 @@ const (
 	ByGuardrail Cause = "guardrail"
 	ByServing   Cause = "serving" // a serving guardrail: see Store.StopServing
 	ByPerson    Cause = "person"
-	ByFile      Cause = "file"    // state: rolled_back in the rule's file
+	ByFile      Cause = "file"    // state: rolled_back in the rule's file; no run is stopped by it
 	ByMonitor   Cause = "monitor" // Who is its name in refract.yaml
 	// ByDeadline is that the guardrail was undecided for too long: see
 	// rules.Undecided.

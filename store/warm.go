@@ -191,13 +191,28 @@ func (w *writer) noteLoad(before, set *rules.Set) error {
 	}
 	for _, r := range set.Rules {
 		old := before.Rule(r.Name)
-		if r.State == rules.RolledBack && old != nil && old.State == rules.Live {
-			if err := w.note(Entry{Kind: "rollback", Rule: r.Name, Version: r.Version, Who: string(ByFile)}); err != nil {
-				return err
-			}
+		if r.State != rules.RolledBack || old == nil || old.State != rules.Live {
+			continue
+		}
+		if err := w.noteFileStop(r, before.Revision); err != nil {
+			return err
 		}
 	}
 	return nil
+}
+
+// noteFileStop puts on record that a rule was stopped by its file. That is kept
+// with the site and not with the run, which goes on when the file says live.
+func (w *writer) noteFileStop(r *rules.Rule, revision string) error {
+	stop := Stop{Rule: r.Name, Version: r.Version, Revision: revision, Node: w.s.opts.Node, Cause: ByFile, Decided: w.s.opts.Now().UTC()}
+	if t, err := w.find(r.Name); err == nil {
+		if t.run.Stop != nil {
+			return nil // it was stopped before
+		}
+		standing := t.standing()
+		stop.Tally, stop.Verdict = &standing.Tally, &standing.Verdict
+	}
+	return w.note(Entry{Kind: "rollback", Rule: r.Name, Version: r.Version, Who: string(ByFile), Stop: &stop})
 }
 
 // warmUp is the goroutine of one warming.

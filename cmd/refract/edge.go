@@ -218,6 +218,10 @@ func (e *edge) use(ctx context.Context, set *rules.Set) error {
 	if e.front != nil { // else certificates are not to be obtained yet
 		err = e.useCertificates(set)
 	}
+	treated := map[string]uint64{} // until now
+	for _, r := range set.Rules {
+		treated[r.Name] = e.treatedResponses(r.Name)
+	}
 	if err == nil {
 		if err = e.store.Use(ctx, set, e.publish); err != nil && e.front != nil {
 			err = errors.Join(err, e.useCertificates(e.set()))
@@ -239,9 +243,11 @@ func (e *edge) use(ctx context.Context, set *rules.Set) error {
 		e.front.Use(frontSettings(&set.Edge))
 	}
 	e.publishing.Lock()
+	before := e.loaded
 	e.loaded = set
 	e.publishing.Unlock()
 	e.publish()
+	e.stoppedByFile(before, set, treated)
 	for _, w := range set.Warnings {
 		e.log.Warn("site directory: " + strings.ReplaceAll(w.String(), "\n", " "))
 	}
@@ -309,6 +315,12 @@ func (e *edge) stopped(s store.Stop) {
 		attrs = append(attrs, slog.Float64("ln_e", s.Verdict.LogE))
 	}
 	e.log.Warn("rolled back", attrs...)
+	e.receipt(s, published, 0)
+}
+
+// receipt completes the receipt of a stop after a second. before is how many
+// treated responses there were that the stop doesn't know of.
+func (e *edge) receipt(s store.Stop, published time.Time, before uint64) {
 	e.publishing.Lock()
 	defer e.publishing.Unlock()
 	if e.closing.Err() != nil {
@@ -319,7 +331,9 @@ func (e *edge) stopped(s store.Stop) {
 		case <-time.After(receiptDelay):
 		case <-e.closing.Done():
 		}
-		if err := e.store.Receipt(context.Background(), s, e.measured(s.Rule, published)); err != nil {
+		m := e.measured(s.Rule, published)
+		m.Treated -= min(before, m.Treated)
+		if err := e.store.Receipt(context.Background(), s, m); err != nil {
 			e.log.Warn("the receipt of a rollback was not completed", slog.String("rule", s.Rule), slog.String("error", err.Error()))
 		}
 	})

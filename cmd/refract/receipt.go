@@ -2,9 +2,11 @@ package main
 
 import (
 	"cmp"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/url"
 	"os"
@@ -16,6 +18,7 @@ import (
 	"github.com/seed14307185/refract/outcomes"
 	"github.com/seed14307185/refract/proxy"
 	"github.com/seed14307185/refract/rewrite"
+	"github.com/seed14307185/refract/rules"
 	"github.com/seed14307185/refract/store"
 )
 
@@ -57,6 +60,29 @@ func (e *edge) measured(rule string, published time.Time) store.Measured {
 		m.LastTreated = time.UnixMilli(t.(*treated).last.Load()).UTC()
 	}
 	return m
+}
+
+// stoppedByFile completes the receipts of rules that a load, now published, has
+// stopped. treated are the treated responses before it.
+func (e *edge) stoppedByFile(before, set *rules.Set, treated map[string]uint64) {
+	published := e.now()
+	if before == nil {
+		return
+	}
+	for _, r := range set.Rules {
+		if old := before.Rule(r.Name); r.State != rules.RolledBack || old == nil || old.State != rules.Live {
+			continue
+		}
+		stops, err := e.store.Receipts(context.Background(), r.Name)
+		if err != nil {
+			e.log.Warn("the receipt of a rollback was not completed", slog.String("rule", r.Name), slog.String("error", err.Error()))
+			continue
+		}
+		if n := len(stops); n > 0 && stops[n-1].Cause == store.ByFile && stops[n-1].Published.IsZero() {
+			e.meter.stopped(stops[n-1], published)
+			e.receipt(stops[n-1], published, treated[r.Name])
+		}
+	}
 }
 
 // nodeName is this machine's name, for receipts.
