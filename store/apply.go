@@ -46,8 +46,9 @@ func (w *writer) append(e *events.Event) error {
 			return err
 		}
 	}
+	var missed []segments.Unit
 	if e.Kind == events.Track {
-		if err := w.attribute(e); err != nil {
+		if missed, err = w.attribute(e); err != nil {
 			return err
 		}
 	}
@@ -55,7 +56,14 @@ func (w *writer) append(e *events.Event) error {
 	if err := w.noteNames(e); err != nil {
 		return err
 	}
-	return w.log(e)
+	before := w.logBytes
+	if err := w.log(e); err != nil {
+		return err
+	}
+	for _, unit := range missed {
+		w.ahead.keep(unit, e, int(w.logBytes-before)+recentExtra)
+	}
+	return nil
 }
 
 func (w *writer) foldAccount(e *events.Event) error {

@@ -53,11 +53,14 @@ func (w *writer) expose(x *rules.Exposure) error {
 			return err
 		}
 	}
+	for _, e := range w.ahead.of(unit, now.At) {
+		outcomes.Observe(t.tally, &n.Enrolment, t.rule, e)
+	}
 	w.s.counters.exposures.Add(1)
 	if err := w.tell(x, t.rule, unit); err != nil {
 		return err
 	}
-	return w.setTimers(t, unit, now.At)
+	return w.setTimers(t, unit, n.At)
 }
 
 // setTimers marks when the windows of an enrolment close.
@@ -69,8 +72,9 @@ func (w *writer) setTimers(t *tracked, unit segments.Unit, from int64) error {
 	return w.g.batch.Set(timerKey(guardrail, t.run.ID, unit), nil, nil)
 }
 
-// attribute counts an event as conversion or harm where its unit is enrolled.
-func (w *writer) attribute(e *events.Event) error {
+// attribute counts an event as conversion or harm where its unit is enrolled. It
+// returns the units of rules that it matters to and that have not enrolled them.
+func (w *writer) attribute(e *events.Event) (missed []segments.Unit, err error) {
 	for _, t := range w.hears[e.Name] {
 		unit := segments.Unit{Who: segments.Visitor, ID: e.Visitor}
 		if t.rule.Unit == segments.Account {
@@ -81,15 +85,21 @@ func (w *writer) attribute(e *events.Event) error {
 		}
 		n, err := w.enrolment(t, unit)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		if n.known && outcomes.Observe(t.tally, &n.Enrolment, t.rule, e) {
+		if !n.known {
+			if !slices.Contains(missed, unit) {
+				missed = append(missed, unit)
+			}
+			continue
+		}
+		if outcomes.Observe(t.tally, &n.Enrolment, t.rule, e) {
 			n.dirty = true
 			t.breach = e.Received
 			w.touched[t] = true
 		}
 	}
-	return nil
+	return missed, nil
 }
 
 func (w *writer) enrolment(t *tracked, unit segments.Unit) (*enrolment, error) {

@@ -53,7 +53,7 @@ func (s *Store) Drill(ctx context.Context, twin *rules.Rule) error {
 		if err != nil {
 			return err
 		}
-		if err := w.attribute(e); err != nil {
+		if _, err := w.attribute(e); err != nil {
 			return err
 		}
 		if err := w.judge(t); err != nil {

@@ -67,6 +67,7 @@ type writer struct {
 	noting  bool              // a cohort is being refreshed
 	noted   []merged          // since that began
 	recent  recent            // units, as they are on disk or will be with the group
+	ahead   ahead             // events that may have come before their exposure
 
 	// What the current group changed and has not encoded yet.
 	g        *group
