@@ -19,6 +19,10 @@ const ForecastHarm = 1.5
 // by then.
 const forecastPower = outcomes.DefaultPower
 
+// leastHistory is how long a history must be for its rates a day to say anything:
+// there are nights.
+const leastHistory = 24 * time.Hour
+
 // maxForecast is how many days a forecast looks ahead: ten years.
 const maxForecast = 3653
 
@@ -79,6 +83,9 @@ func (r *Report) forecast(rule *rules.Rule, known *Rule, holdout float64, change
 		f.Lift = append(f.Lift, e.test(change, n, rule.Metric.Within))
 	}
 	f.Found = e.test(ForecastHarm-1, guardrail.Units(f.Harm.Rate, ForecastHarm, treatment, forecastPower), rule.Guardrail.Within)
+	if span := r.Until.Sub(r.From); f.Reached > 0 && span < leastHistory {
+		f.Problems = append(f.Problems, fmt.Sprintf("the history spans %s, from which no rate a day can be told: its days mean little", span.Round(time.Second)))
+	}
 	f.problems(rule)
 	return f
 }
@@ -188,16 +195,18 @@ func (r *Report) WriteForecast(w io.Writer, list []Forecast) error {
 			fmt.Fprintf(out, "  ramp       %s, if there is no more harm than in control\n", strings.Join(steps, ", "))
 		}
 		for _, t := range f.Lift {
-			fmt.Fprintf(out, "  tells a metric that is %+.4g %% from none: %s\n", 100*t.Change, t.needs())
+			fmt.Fprintf(out, "  tells a metric that is %+.4g %% from none: %s\n", 100*t.Change, t.needs(f.Metric))
 		}
-		fmt.Fprintf(out, "  finds a harm × %.4g: %s\n", 1+f.Found.Change, f.Found.needs())
+		fmt.Fprintf(out, "  finds a harm × %.4g: %s\n", 1+f.Found.Change, f.Found.needs(f.Harm))
 	}
 	return out.err
 }
 
-// needs says what a test takes.
-func (t Test) needs() string {
+// needs says what a test takes, where the rate without a change is as known.
+func (t Test) needs(known Base) string {
 	switch {
+	case t.Units == nil && known.Hits == 0:
+		return "unknown, as the rate is"
 	case t.Units == nil:
 		return "no number of units would do"
 	case t.Days == nil:

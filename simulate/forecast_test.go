@@ -142,3 +142,27 @@ func deref(f *float64) any {
 	}
 	return *f
 }
+
+// A forecast from some seconds, in which nobody's window can be over, says that it
+// knows no rates.
+func TestForecastOfAShortHistory(t *testing.T) {
+	begin := time.Date(2026, 9, 1, 0, 0, 0, 0, time.UTC)
+	var history []*events.Event
+	for i := range 40 {
+		at := begin.Add(time.Duration(i) * time.Second)
+		for j, name := range []string{"A", "Looked", "M", "B"} {
+			at := at.Add(time.Duration(j) * 100 * time.Millisecond)
+			history = append(history, &events.Event{Source: "test", Kind: events.Track, Name: name, Visitor: fmt.Sprint("v", i), Time: at, Received: at})
+		}
+	}
+	r := run(t, write(t, history), simulate.Options{}, forecastSite)
+	var out strings.Builder
+	if err := r.WriteForecast(&out, r.Forecast(site(t, forecastSite), []float64{.1})[:1]); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"the history spans 39s, from which no rate a day can be told", "from none: unknown, as the rate is", "a harm × 1.5: unknown, as the rate is"} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("the forecast does not say %q:\n%s", want, out.String())
+		}
+	}
+}
