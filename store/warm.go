@@ -190,11 +190,16 @@ func (w *writer) noteLoad(before, set *rules.Set) error {
 		return nil
 	}
 	for _, r := range set.Rules {
-		old := before.Rule(r.Name)
-		if r.State != rules.RolledBack || old == nil || old.State != rules.Live {
-			continue
+		switch old := before.Rule(r.Name); {
+		case old == nil:
+		case r.State == rules.RolledBack && old.State == rules.Live:
+			err = w.noteFileStop(r, before.Revision)
+		case r.State == rules.Live && old.State == rules.RolledBack && r.Version == old.Version:
+			if t, e := w.find(r.Name); e == nil && t.run.Stop == nil {
+				err = w.note(Entry{Kind: "resume", Rule: r.Name, Version: r.Version, Who: string(ByFile), Why: "its run goes on"})
+			}
 		}
-		if err := w.noteFileStop(r, before.Revision); err != nil {
+		if err != nil {
 			return err
 		}
 	}

@@ -56,6 +56,9 @@ func TestReceiptOfAFile(t *testing.T) {
 	if st := r.rule(ruleName); st.State != "live" {
 		t.Errorf("the file says live, and the rule is %s", st.State)
 	}
+	if lines := r.mustCommand("ledger"); !strings.Contains(lines, "resume "+ruleName) || !strings.Contains(lines, "its run goes on") {
+		t.Errorf("the ledger does not have that the file started it again:\n%s", lines)
+	}
 	if past := r.mustCommand("state"); !strings.Contains(past, ruleName+"  served") {
 		t.Errorf("by the ledger it is not live:\n%s", past)
 	}
