@@ -272,34 +272,6 @@ func (w *writer) finish() error {
 	return w.putQueues() // what was judged may have posted letters
 }
 
-// encode writes a unit's state, and its decision record if that changed.
-func (w *writer) encode(u *unit, now int64) error {
-	b := w.g.batch
-	if u.merged {
-		return nil // merge has written what is left of it
-	}
-	state := w.program.AppendState(nil, u.state)
-	u.bytes = len(state)
-	if err := b.Set(unitKey(nil, keyState, u.Unit), state, nil); err != nil {
-		return err
-	}
-	decided := w.program.Record(u.Who, u.state, now)
-	var err error
-	if decided.Kept, err = w.keptOf(u); err != nil {
-		return err
-	}
-	record := appendRecord(nil, decided)
-	same := u.record != nil && string(record) == string(u.record)
-	if !same || len(w.s.asked.Load().cohorts[u.Who]) > 0 { // what a reader adds to a record follows from the state
-		w.g.changed = append(w.g.changed, u.Unit)
-	}
-	if same {
-		return nil
-	}
-	u.record = record
-	return b.Set(unitKey(nil, keyRecord, u.Unit), record, nil)
-}
-
 // broken fails the store for an error that leaves the group half done.
 func (w *writer) broken(err error) error {
 	w.s.fail(err)

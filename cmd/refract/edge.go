@@ -318,27 +318,6 @@ func (e *edge) stopped(s store.Stop) {
 	e.receipt(s, published, 0)
 }
 
-// receipt completes the receipt of a stop after a second. before is how many
-// treated responses there were that the stop doesn't know of.
-func (e *edge) receipt(s store.Stop, published time.Time, before uint64) {
-	e.publishing.Lock()
-	defer e.publishing.Unlock()
-	if e.closing.Err() != nil {
-		return
-	}
-	e.background.Go(func() {
-		select {
-		case <-time.After(receiptDelay):
-		case <-e.closing.Done():
-		}
-		m := e.measured(s.Rule, published)
-		m.Treated -= min(before, m.Treated)
-		if err := e.store.Receipt(context.Background(), s, m); err != nil {
-			e.log.Warn("the receipt of a rollback was not completed", slog.String("rule", s.Rule), slog.String("error", err.Error()))
-		}
-	})
-}
-
 // rollback stops a rule for a person. The next response is the app's own before
 // the stop is on disk, so also where the disk hangs.
 func (e *edge) rollback(ctx context.Context, rule, who, why string) error {
