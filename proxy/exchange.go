@@ -116,12 +116,18 @@ func bot(userAgent string) bool {
 	for i := range len(userAgent) {
 		first := userAgent[i] | 0x20 // the small letter, where it is one
 		for _, word := range botWords {
-			if word[0] == first && len(userAgent)-i >= len(word) && strings.EqualFold(userAgent[i:i+len(word)], word) {
+			if word[0] == first && len(userAgent)-i >= len(word) && strings.EqualFold(userAgent[i:i+len(word)], word) && !phone(userAgent[:i]) {
 				return true
 			}
 		}
 	}
 	return false
+}
+
+// phone says whether what precedes a word makes it Cubot, a maker of phones.
+func phone(before string) bool {
+	n := len(before)
+	return n >= 2 && strings.EqualFold(before[n-2:], "cu") && (n == 2 || before[n-3] == ' ' || before[n-3] == '_')
 }
 
 var botWords = [...]string{"bot", "crawl", "spider", "slurp", "facebookexternalhit", "bingpreview", "lighthouse", "pingdom", "uptime"}
