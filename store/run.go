@@ -237,6 +237,9 @@ func (w *writer) judge(t *tracked) error {
 	return w.sample(t, &standing)
 }
 
+// Own says whether it is the store that decides on such a stop.
+func (c Cause) Own() bool { return c == ByGuardrail || c == ByDeadline }
+
 // halt is the one door of every rollback: it puts the stop on record, with the
 // numbers, and has it published once the record is on disk.
 func (w *writer) halt(t *tracked, stop Stop) error {
@@ -252,6 +255,9 @@ func (w *writer) halt(t *tracked, stop Stop) error {
 	w.g.stops = append(w.g.stops, stop)
 	if t.drill {
 		return w.haltTwin()
+	}
+	if w.s.opts.Stopping != nil && stop.Cause.Own() {
+		w.s.opts.Stopping(stop.Rule)
 	}
 	if err := w.putRun(t); err != nil {
 		return err

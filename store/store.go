@@ -24,6 +24,12 @@ type Options struct {
 	Log *slog.Logger
 	// Now is the clock; nil: time.Now.
 	Now func() time.Time
+	// Stopping is called when the store has found that a rule is to be stopped, by
+	// its guardrail or because it was undecided for too long, and before that is
+	// on disk, by the writer: it must not block, and of the store it may call
+	// what doesn't wait. Stopped follows, unless the store fails. Nil: nobody wants
+	// to know.
+	Stopping func(rule string)
 	// Stopped is called after a stop is on disk, once for each, by the syncer:
 	// it must not block and must not call the store.
 	Stopped func(Stop)

@@ -111,7 +111,7 @@ func newEdge(ctx context.Context, dir string, now func() time.Time, log *slog.Lo
 	e.closing, e.close = context.WithCancel(context.Background())
 	e.live.Store(set.Without(func(*rules.Rule) bool { return true })) // until the store has said what is stopped
 	opened, err := e.openStore(ctx, store.Options{
-		Dir: filepath.Join(data, "store"), Log: log, Now: now, Stopped: e.stopped, Staged: e.publish, Health: e.publish, Retain: set.Edge.Retain,
+		Dir: filepath.Join(data, "store"), Log: log, Now: now, Stopping: e.stopping, Stopped: e.stopped, Staged: e.publish, Health: e.publish, Retain: set.Edge.Retain,
 		Treated: e.treatedResponses, Off: e.switches.off, Node: nodeName(),
 	}, successor)
 	if err != nil {
@@ -297,6 +297,10 @@ func (e *edge) publish() {
 
 func expired(r *rules.Rule, now time.Time) bool { return !r.Expires.IsZero() && !now.Before(r.Expires) }
 
+// stopping is told by the store of a stop that it decided on and that is not on
+// disk yet. The next response is the app's own.
+func (e *edge) stopping(rule string) { e.hold(rule) }
+
 // stopped is told by the store of a stop that is on disk.
 func (e *edge) stopped(s store.Stop) {
 	if s.Drill {
@@ -307,6 +311,9 @@ func (e *edge) stopped(s store.Stop) {
 	published := e.now()
 	if at := e.switches.goneSince(s.Rule); !at.IsZero() {
 		published = at // it was held off before the stop was on disk
+	}
+	if s.Cause.Own() {
+		e.switches.release(s.Rule) // the stop itself keeps it off
 	}
 	e.meter.stopped(s, published)
 	attrs := []any{slog.String("rule", s.Rule), slog.String("version", s.Version), slog.String("cause", string(s.Cause)),

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -11,8 +10,6 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
-	"runtime/debug"
-	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -301,62 +298,6 @@ func TestServingGuardrailsFail(t *testing.T) {
 	s.exchange(x, &rules.Edge{}, time.Now())
 	if len(stops) != 2 || !strings.HasPrefix(stops[0], "r: they failed") || !strings.HasPrefix(stops[1], "other: they failed") {
 		t.Errorf("stops: %q", stops)
-	}
-}
-
-// stickyEdge is an edge whose store, while sticks is true, hangs at its next
-// entry of the ledger, tells so, and goes on once loose is closed.
-func stickyEdge(t *testing.T) (e *edge, sticks *atomic.Bool, stuck <-chan bool, loose chan bool) {
-	t.Helper()
-	sticks = new(atomic.Bool)
-	hangs := make(chan bool, 1)
-	loose = make(chan bool)
-	now := func() time.Time {
-		if sticks.Load() && strings.Contains(string(debug.Stack()), "store.(*writer).note(") {
-			hangs <- true
-			<-loose
-		}
-		return time.Now()
-	}
-	site := filepath.Join(newSite(t, "../../testdata/sites/loop", "http://127.0.0.1:1"), "site")
-	e, err := newEdge(t.Context(), site, now, slog.New(slog.DiscardHandler), false)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return e, sticks, hangs, loose
-}
-
-// A rule is off when stopServing returns, though the store is stuck, and on
-// record once it is not.
-func TestServingStopsBeforeTheStore(t *testing.T) {
-	e, sticks, stuck, loose := stickyEdge(t)
-	serves := func() bool {
-		return slices.ContainsFunc(e.live.Load().Live(), func(r *rules.Rule) bool { return r.Name == reportsRule })
-	}
-	eventually(t, "the rule is live", serves)
-	w := (*e.serving.rules.Load())[reportsRule]
-	sticks.Store(true)
-	noted := make(chan error, 1)
-	go func() { noted <- e.store.Note(context.Background(), store.Entry{Kind: "test"}) }()
-	<-stuck
-	e.stopServing(w, "a test", nil)
-	if st, _ := e.store.Standing(reportsRule); serves() || st.Run.Stop != nil {
-		t.Errorf("served: %t, on record: %+v", serves(), st.Run.Stop)
-	}
-	sticks.Store(false)
-	close(loose)
-	if err := <-noted; err != nil {
-		t.Error(err)
-	}
-	eventually(t, "the stop is on record and nothing else holds the rule", func() bool {
-		st, _ := e.store.Standing(reportsRule)
-		return st.Run.Stop != nil && st.Run.Stop.Cause == store.ByServing && !e.switches.off(reportsRule)
-	})
-	if serves() {
-		t.Error("the rule is served")
-	}
-	if err := e.shut(); err != nil {
-		t.Error(err)
 	}
 }
 
