@@ -71,7 +71,7 @@ func (p *Proxy) open(x *Exchange, program *rewrite.Program, resp *http.Response,
 			b.decoder.Close()
 			b.html.Close()
 			if errors.Is(err, coding.ErrCorrupt) { // else the origin broke off: it will again
-				x.Passthrough = ReasonCoding
+				x.Passthrough, x.Broken = ReasonCoding, err
 			}
 			return false
 		}

@@ -200,17 +200,20 @@ func TestCodingsAskedForAndAnswered(t *testing.T) {
 // origin's own headers.
 func TestBrokenCodings(t *testing.T) {
 	sound := inCoding("gzip", cardPage)
-	for name, c := range map[string]struct{ coding, body string }{
-		"nothing":            {"gzip", ""},
-		"uncoded":            {"gzip", cardPage},
-		"another coding":     {"zstd", inCoding("br", cardPage)},
-		"a wrong checksum":   {"gzip", sound[:len(sound)-8] + "12345678"},
-		"a cut one":          {"gzip", sound[:len(sound)-10]},
-		"two, one after one": {"gzip, br", inCoding("br", sound)},
-		"a dictionary's":     {"dcb", "\xff\x44\x43\x42"},
-		"an unknown one":     {"rot13", cardPage},
-		"a large window":     {"br", "\x11\x1e" + cardPage},
-		"long, and uncoded":  {"br", longPage()},
+	for name, c := range map[string]struct {
+		coding, body string
+		broken       bool
+	}{
+		"nothing":            {"gzip", "", true},
+		"uncoded":            {"gzip", cardPage, true},
+		"another coding":     {"zstd", inCoding("br", cardPage), true},
+		"a wrong checksum":   {"gzip", sound[:len(sound)-8] + "12345678", true},
+		"a cut one":          {"gzip", sound[:len(sound)-10], true},
+		"two, one after one": {"gzip, br", inCoding("br", sound), false},
+		"a dictionary's":     {"dcb", "\xff\x44\x43\x42", false},
+		"an unknown one":     {"rot13", cardPage, false},
+		"a large window":     {"br", "\x11\x1e" + cardPage, true},
+		"long, and uncoded":  {"br", longPage(), true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			edge, s, p := front(t, pageWith(c.body, "Content-Encoding", c.coding, "ETag", `"a"`, "Content-Length", fmt.Sprint(len(c.body))))
@@ -222,8 +225,8 @@ func TestBrokenCodings(t *testing.T) {
 			s.wait()
 			s.mu.Lock()
 			defer s.mu.Unlock()
-			if len(s.exposures) != 0 || s.exchanges[0].Passthrough != ReasonCoding {
-				t.Errorf("reason %q, exposures %+v", s.exchanges[0].Passthrough, s.exposures)
+			if x := s.exchanges[0]; len(s.exposures) != 0 || x.Passthrough != ReasonCoding || (x.Broken != nil) != c.broken {
+				t.Errorf("reason %q, broken %v, exposures %+v", x.Passthrough, x.Broken, s.exposures)
 			}
 		})
 	}

@@ -31,8 +31,9 @@ type Exchange struct {
 	OriginError error
 	// ClientGone says that it was the client who ended the exchange.
 	ClientGone bool
-	// Broken is what kept the page from coming whole, from the origin or through
-	// the rewriter, or nil. What the client did is not in it.
+	// Broken is what kept the page from coming whole, from the origin, which may
+	// have sent it in another content coding than it said, or through the rewriter;
+	// or nil. What the client did is not in it.
 	Broken error
 	// Lost is what was decided, where a defect of ours kept it from the page.
 	Lost rules.Decision
