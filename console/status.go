@@ -115,17 +115,17 @@ func (c *Console) status() Status {
 	return st
 }
 
-// discover finds the discoveries among the rules whose metric's change is known.
+// discover finds the discoveries among all rules. Those whose metric's change is
+// not known have no evidence of it, and are looked at all the same.
 func discover(list []RuleStatus) {
-	var known []*RuleStatus
-	var logE []float64
+	logE := make([]float64, len(list))
 	for i := range list {
 		if v := &list[i].Verdict; !v.Lift.Collecting && v.Lift.Alpha > 0 && v.SRM.State != outcomes.SRMInvalid {
-			known, logE = append(known, &list[i]), append(logE, v.Lift.LogE)
+			logE[i] = v.Lift.LogE
 		}
 	}
 	for i, is := range outcomes.Discoveries(logE, outcomes.DefaultAlpha) {
-		known[i].Discovery = is
+		list[i].Discovery = is
 	}
 }
 
