@@ -111,8 +111,7 @@ func newLedgerVerifyCommand() *cobra.Command {
 				return fmt.Errorf("the ledger was tampered with: it ends with entry %d, and entry %d was there when its hash was noted", seq, want)
 			}
 			if seq == 0 {
-				_, err = fmt.Fprintln(cmd.OutOrStdout(), "there is no entry")
-				return err
+				return errors.New("there is no entry to verify\nhint: every ledger begins with the first load of its site")
 			}
 			_, err = fmt.Fprintf(cmd.OutOrStdout(), "%d entries, each as it was written; the head is %d:%s\n", seq, seq, is)
 			return err
