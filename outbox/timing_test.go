@@ -164,6 +164,7 @@ func TestHang(t *testing.T) {
 			}
 		})
 		<-p.empty
+		synctest.Wait() // it is counted after that
 		at := tries()
 		if pause := at[1] - at[0]; pause < answerTimeout || pause > answerTimeout+2*firstPause {
 			t.Errorf("tried again after %s", pause)
