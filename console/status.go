@@ -55,6 +55,9 @@ type RuleStatus struct {
 	Verdict  outcomes.Verdict `json:"verdict"`
 	Summary  string           `json:"summary"`
 	Answer   outcomes.Answer  `json:"answer"` // whether it helped: Summary in a word
+	// Few is what is known of the metric's change while its lift is collecting;
+	// nil: nothing, or the lift isn't.
+	Few *outcomes.EventShare `json:"few,omitempty"`
 	// Discovery says that the metric's change stands also among those of all
 	// rules, at a false discovery rate of 5 %: see outcomes.Discoveries. Of many
 	// rules without any effect, some would show one by themselves.
@@ -141,6 +144,9 @@ func ruleStatus(r *rules.Rule, set *rules.Set, s store.Standing, warming []strin
 		rs.Recompute = append(rs.Recompute, browserCommand(&s.Tally, srm.Browser))
 	}
 	rs.Answer = s.Verdict.Answer(r)
+	if few, ok := s.Tally.Few(r); ok && s.Verdict.Lift.Collecting && s.Verdict.SRM.State != outcomes.SRMInvalid {
+		rs.Few = &few
+	}
 	for _, e := range s.Tally.Epochs {
 		rs.Treatment = rs.Treatment.Plus(e.TreatmentArm)
 		rs.Control = rs.Control.Plus(e.ControlArm)

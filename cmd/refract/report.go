@@ -170,7 +170,11 @@ func printReport(out io.Writer, r *console.RuleStatus) {
 	case v.SRM.State == outcomes.SRMInvalid:
 		line("metric", "no change is told: the arms can't be compared")
 	case v.Lift.Collecting:
-		line("metric", "still collecting")
+		so := "still collecting"
+		if r.Few != nil {
+			so += fmt.Sprintf("; by the successes alone it changed by %+.1f %% to %+.1f %%", 100*r.Few.Low, 100*r.Few.High)
+		}
+		line("metric", "%s", so)
 	case r.Discovery:
 		line("metric", "changed by %s, anytime p %.3g; it stands among the changes of all rules (e-BH, 5 %%)", changeText(v.Lift), v.Lift.P)
 	default:

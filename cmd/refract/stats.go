@@ -139,10 +139,16 @@ func newStatsLiftCommand() *cobra.Command {
 				return err
 			}
 			if l.Collecting {
-				return arms.print(cmd.OutOrStdout(), []figure{
+				figures := []figure{
 					{"p", "anytime p", l.P},
 					{"decision", "decision", "collecting"},
-				})
+				}
+				if samples, err := arms.samples(parseProportion); err == nil {
+					if few, ok := (outcomes.LiftTest{Alpha: alpha}).Few(samples); ok {
+						figures = append(figures, figure{"few_low", "low by successes", few.Low}, figure{"few_high", "high by successes", few.High})
+					}
+				}
+				return arms.print(cmd.OutOrStdout(), figures)
 			}
 			decision := "not known yet"
 			switch {

@@ -57,6 +57,8 @@ decision           not known yet
 		"lift --treatment 24/200 --control 9/40": `
 anytime p          1.000000000
 decision           collecting
+low by successes   -0.233468236
+high by successes  11.286547931
 `,
 		"lift --mean --treatment n=2000,x=260,sum=260,squares=260 --control n=2000,x=200,sum=200,squares=200": `
 lift               0.300000000
