@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/cockroachdb/pebble/v2"
+
 	"github.com/seed14307185/refract/outcomes"
 	"github.com/seed14307185/refract/segments"
 )
@@ -16,15 +18,11 @@ import (
 //
 // The run and the enrolment are row's until it returns.
 func (s *Store) Enrolments(ctx context.Context, want func(*Run) bool, row func(*Run, segments.Unit, *outcomes.Enrolment) error) error {
-	if err := s.readable(); err != nil {
+	snapshot, done, err := s.snapshot()
+	if err != nil {
 		return err
 	}
-	if !s.reads.TryRLock() { // by Close
-		return ErrUnavailable
-	}
-	defer s.reads.RUnlock()
-	snapshot := s.db.NewSnapshot()
-	defer snapshot.Close()
+	defer done()
 	runs, err := runsIn(ctx, snapshot, "")
 	if err != nil {
 		return err
@@ -61,4 +59,20 @@ func (s *Store) Enrolments(ctx context.Context, want func(*Run) bool, row func(*
 		}
 	}
 	return nil
+}
+
+// snapshot returns the store as it is at this moment, to be read until done is
+// called, which Close waits for.
+func (s *Store) snapshot() (snapshot *pebble.Snapshot, done func(), err error) {
+	if err := s.readable(); err != nil {
+		return nil, nil, err
+	}
+	if !s.reads.TryRLock() { // by Close
+		return nil, nil, ErrUnavailable
+	}
+	snapshot = s.db.NewSnapshot()
+	return snapshot, func() {
+		_ = snapshot.Close()
+		s.reads.RUnlock()
+	}, nil
 }

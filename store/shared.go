@@ -17,15 +17,11 @@ import (
 //
 // The slice and what it points to are row's until it returns.
 func (s *Store) Shared(ctx context.Context, runs []uint64, row func([]*outcomes.Enrolment) error) error {
-	if err := s.readable(); err != nil {
+	snapshot, done, err := s.snapshot()
+	if err != nil {
 		return err
 	}
-	if !s.reads.TryRLock() { // by Close
-		return ErrUnavailable
-	}
-	defer s.reads.RUnlock()
-	snapshot := s.db.NewSnapshot()
-	defer snapshot.Close()
+	defer done()
 	its := make([]*pebble.Iterator, len(runs))
 	for i, run := range runs {
 		it, err := snapshot.NewIterWithContext(ctx, runBounds(keyEnrol, run))
