@@ -2,7 +2,9 @@ package store
 
 import (
 	"context"
+	"log/slog"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -146,5 +148,34 @@ func TestUndecidedAwaitsTheCounts(t *testing.T) {
 	guardrailOf(t, s, outcomes.Cleared)
 	if list := entries(t, s, "rollback"); len(list) > 0 {
 		t.Errorf("it is rolled back: %+v", list)
+	}
+}
+
+// A rule that was off and is on again has all of its time, also before the store
+// has looked at it.
+func TestUndecidedBeginsAnewAfterOff(t *testing.T) {
+	for _, then := range []string{"hold", "revert"} {
+		c := &clock{t: epoch}
+		set := undecidedFor(t, then)
+		var off atomic.Bool
+		s, err := Open(Options{Dir: t.TempDir(), Log: slog.New(slog.DiscardHandler), Now: c.now, Reserve: 1,
+			Off: func(rule string) bool { return rule == ramped && off.Load() }})
+		if err != nil {
+			t.Fatal(err)
+		}
+		use(t, s, set)
+		reach(t, s, set, c, "a", 24, 6, 6)
+		tickAll(t, s)
+		off.Store(true)
+		tickAll(t, s)
+		c.advance(15 * day)
+		tickWhole(t, s)
+		off.Store(false)
+		reach(t, s, set, c, "b", 1, 1, 0)
+		tickWhole(t, s)
+		if list := entries(t, s, "hold", "release", "rollback"); len(list) > 0 {
+			t.Errorf("%s: %s %s", then, list[0].Kind, list[0].Why)
+		}
+		closed(t, s)
 	}
 }

@@ -115,7 +115,8 @@ func (h Hold) succeeds(o Hold) bool { return h.Reason == HeldInvalid && o.Reason
 // without a break, and at the present step of its ramp.
 func (r *Run) overdue(rule *rules.Rule, v *outcomes.Verdict, now time.Time) bool {
 	limit := rule.Rollout.Undecided.After
-	return limit > 0 && v.Guardrail == outcomes.Undecided && r.idle(rule, now) == "" && !now.Before(r.undecidedSince().Add(limit))
+	return limit > 0 && v.Guardrail == outcomes.Undecided && r.idle(rule, now) == "" &&
+		!r.Stage.Since.IsZero() && !now.Before(r.undecidedSince().Add(limit)) // while it is off, or just on again, no time passes
 }
 
 // undecidedSince is since when a guardrail that is undecided is so.
