@@ -12,11 +12,10 @@ import (
 type Crossed struct {
 	Strata []Stratum `json:"strata"` // sorted by the probabilities
 	Units  int64     `json:"units"`  // in an arm of each
-	// Before units, of Units, were in both only when their outcome was known: they
-	// had done the metric's event, or its window was over. What the companion did
-	// to them it can't have done by then. They are in no stratum.
-	Before int64 `json:"before"`
-	// Open units, of Units but of Before, have a metric window that is not over.
+	// First units, of Units, met the rule before its companion. They are in no
+	// stratum.
+	First int64 `json:"first"`
+	// Open units, of Units but of First, have a metric window that is not over.
 	// They are in no stratum yet.
 	Open int64 `json:"open"`
 }
@@ -38,20 +37,17 @@ type Arms struct {
 // Add counts a unit that both a rule and its companion met. One that saw both
 // arms of either is left out.
 //
-// Who is in a stratum is decided by what was known when the unit came to be in
-// both. That may depend on the arm that was drawn first, but not on the one that
-// was drawn last, so the arms that are compared lose units alike. A metric that
-// is no rate takes only units that met the companion first, the others are
-// Before: what a unit had come to when it met the companion is not kept.
+// Only units take part that met the companion first, or both at once: what the
+// rule does before the companion could change that can have nothing to do with
+// it, and who comes to the companion after the rule may depend on the rule's arm.
 func (c *Crossed) Add(n, companion *Enrolment, r *rules.Rule) {
 	if n.Mixed || companion.Mixed {
 		return
 	}
 	c.Units++
-	both := max(n.At, companion.At)
 	switch {
-	case n.Converted != 0 && n.Converted <= both, both >= n.end(r.Metric.Within), !r.Metric.IsRate() && both > n.At:
-		c.Before++
+	case companion.At > n.At:
+		c.First++
 		return
 	case !n.MetricClosed:
 		c.Open++

@@ -90,32 +90,24 @@ func TestCrossed(t *testing.T) {
 	}
 	for _, c := range []struct {
 		name     string
-		r        *rules.Rule
 		n        Enrolment
 		met      int64 // the companion
 		edit     func(n, other *Enrolment)
-		in       string // stratum, before, open or nowhere
-		sumsToo  string // the same of a sum; "": as in
+		in       string // stratum, first, open or nowhere
 		converts bool
 	}{
 		{name: "both at once", n: unit(100, 101), met: 100, in: "stratum", converts: true},
 		{name: "the companion long before", n: unit(100, 101), met: 1, in: "stratum", converts: true},
-		{name: "the companion before the outcome", n: unit(100, 103), met: 102, in: "stratum", sumsToo: "before", converts: true},
-		{name: "the companion with the outcome", n: unit(100, 102), met: 102, in: "before"},
-		{name: "the companion after the outcome", n: unit(100, 101), met: 102, in: "before"},
-		{name: "no outcome, the companion within the window", n: unit(100, 0), met: 99 + window, in: "stratum", sumsToo: "before"},
-		{name: "no outcome, the companion when the window is over", n: unit(100, 0), met: 100 + window, in: "before"},
+		{name: "the companion before the outcome", n: unit(100, 103), met: 102, in: "first"},
+		{name: "no outcome, the companion within the window", n: unit(100, 0), met: 99 + window, in: "first"},
 		{name: "the window is open", n: unit(100, 101), met: 100, in: "open", edit: func(n, _ *Enrolment) { n.MetricClosed = false }},
-		{name: "the outcome came first, and the window is open", n: unit(100, 101), met: 102, in: "before", edit: func(n, _ *Enrolment) { n.MetricClosed = false }},
+		{name: "the companion later, and the window is open", n: unit(100, 101), met: 102, in: "first", edit: func(n, _ *Enrolment) { n.MetricClosed = false }},
 		{name: "saw both arms", n: unit(100, 0), met: 100, in: "nowhere", edit: func(n, _ *Enrolment) { n.Mixed = true }},
 		{name: "saw both arms of the companion", n: unit(100, 101), met: 100, in: "nowhere", edit: func(_, o *Enrolment) { o.Mixed = true }},
 		{name: "was moved", n: unit(100, 101), met: 100, in: "stratum", converts: true, edit: func(n, o *Enrolment) { n.Moved, o.Moved = true, true }},
 	} {
 		for _, r := range []*rules.Rule{rate, sum} {
 			want := c.in
-			if r == sum && c.sumsToo != "" {
-				want = c.sumsToo
-			}
 			n, other := c.n, Enrolment{Arm: rules.Control, Treatment: .9, At: c.met}
 			if c.edit != nil {
 				c.edit(&n, &other)
@@ -124,8 +116,8 @@ func TestCrossed(t *testing.T) {
 			got.Add(&n, &other, r)
 			is := map[bool]string{true: "nowhere", false: "?"}[got.Units == 0]
 			switch {
-			case got.Before == 1:
-				is = "before"
+			case got.First == 1:
+				is = "first"
 			case got.Open == 1:
 				is = "open"
 			case len(got.Strata) == 1:
@@ -138,17 +130,17 @@ func TestCrossed(t *testing.T) {
 					t.Errorf("%s: %+v", c.name, s)
 				}
 			}
-			if is != want || got.Before+got.Open+int64(len(got.Strata)) != got.Units {
+			if is != want || got.First+got.Open+int64(len(got.Strata)) != got.Units {
 				t.Errorf("%s: %s in %+v, want %s", c.name, is, got, want)
 			}
 		}
 	}
 }
 
-// traffic is two rules, each with an effect of its own, on units of which half
-// meet the companion only after the rule had some time to act alone. What the
-// rates are multiplied by is the same whether or not the other treats, but for
-// together.
+// traffic is two rules, each with an effect of its own, on units of which some
+// meet the companion only after the rule had some time to act alone: fewer where
+// the companion treats. What the rates are multiplied by is the same whether or
+// not the other treats, but for together.
 type traffic struct {
 	early, control, lift, companion float64
 	together                        float64 // what both treatments do more than each by itself: 1, nothing
@@ -163,7 +155,10 @@ func (f traffic) unit(rnd *rand.Rand) (n, companion Enrolment) {
 		}
 		return e
 	}
-	n, companion = draw(1000), draw(1000+5*int64(rnd.IntN(2)))
+	n, companion = draw(1000), draw(1000)
+	if later := rnd.IntN(4); later == 0 || later == 1 && companion.Arm == rules.Control {
+		companion.At += 5
+	}
 	early, rate := f.early, f.control
 	if n.Arm == rules.Treatment {
 		early, rate = 2*early, rate*f.lift
@@ -215,7 +210,7 @@ func TestInteractionsAreFound(t *testing.T) {
 	const runs = 100
 	strong := ordinary
 	strong.together = .5
-	if found := strong.interactions(runs, 6000, 50, 43); found < 95 {
+	if found := strong.interactions(runs, 9000, 75, 43); found < 95 {
 		t.Errorf("half as many in both treatments as each by itself explains: found in %d of %d", found, runs)
 	}
 }

@@ -64,12 +64,12 @@ func printInteractions(out io.Writer, found *console.Interactions) error {
 
 // unitsText is how many units' outcomes a pair has, and of the others why not.
 func unitsText(c *outcomes.Crossed) string {
-	text := fmt.Sprint(c.Units - c.Before - c.Open)
+	text := fmt.Sprint(c.Units - c.First - c.Open)
 	if c.Open > 0 {
 		text += fmt.Sprintf(", %d open", c.Open)
 	}
-	if c.Before > 0 {
-		text += fmt.Sprintf(", %d known before", c.Before)
+	if c.First > 0 {
+		text += fmt.Sprintf(", %d met it first", c.First)
 	}
 	return text
 }

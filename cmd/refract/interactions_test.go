@@ -96,8 +96,8 @@ func TestInteractions(t *testing.T) {
 		if p.Rule != "footer" && p.With != "footer" {
 			state = console.Interacts
 		}
-		if p.State != state || p.Units != people || p.Before+p.Open != 0 {
-			t.Errorf("%s with %s: %s of %d units, %d and %d left out, want %s: %+v", p.Rule, p.With, p.State, p.Units, p.Before, p.Open, state, p.Interaction)
+		if p.State != state || p.Units != people || p.First+p.Open != 0 {
+			t.Errorf("%s with %s: %s of %d units, %d and %d left out, want %s: %+v", p.Rule, p.With, p.State, p.Units, p.First, p.Open, state, p.Interaction)
 		}
 		if state == console.Interacts && (p.InTreatment.Change > -.4 || p.InControl.Change < .8 || p.Ratio.High > -.4) {
 			t.Errorf("%s with %s: %+v", p.Rule, p.With, p.Interaction)
