@@ -41,13 +41,18 @@ func (t *Tally) addWatched(day int, w Watched) {
 
 // Unharmed returns how many units were exposed last, in whole days, and have
 // their guardrail window over, since one of those was exposed who were harmed.
-// Of a run of which no days are kept it is all units, if none was harmed.
+// Of a run of which the days are not kept, or not from its beginning, it is all
+// units, if none was harmed.
 func (t *Tally) Unharmed() (closed int64) {
-	if t.Started == 0 {
-		if t.sum(func(c *Counts) int64 { return c.Harmed }) > 0 {
-			return 0
-		}
+	harmed := t.sum(func(c *Counts) int64 { return c.Harmed })
+	if harmed == 0 {
 		return t.sum(func(c *Counts) int64 { return c.Closed })
+	}
+	for _, w := range t.Watched {
+		harmed -= w.Harmed
+	}
+	if harmed != 0 { // an earlier release began the run
+		return 0
 	}
 	for i := len(t.Watched) - 1; i >= 0 && t.Watched[i].Harmed <= 0; i-- {
 		closed += t.Watched[i].Closed

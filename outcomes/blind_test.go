@@ -48,3 +48,24 @@ func TestGuardrailBecomesBlind(t *testing.T) {
 		t.Error("harm is seen again, and it is blind all the same")
 	}
 }
+
+// The days of a run that an earlier release began are not kept from its
+// beginning: who was harmed by then would seem not to be.
+func TestBlindOfAnEarlierRelease(t *testing.T) {
+	r := testRules()[0]
+	r.Guardrail.Baseline = .1
+	tally := startedTally()
+	at := time.UnixMilli(tally.Started).Add(time.Hour)
+	list := make([]Enrolment, 500)
+	for i := range list {
+		list[i], _ = Enrol(tally, nil, &rules.Exposure{Arm: []rules.Arm{rules.Treatment, rules.Control}[i%2], Treatment: .5, At: at})
+		Observe(tally, &list[i], r, &events.Event{Kind: events.Track, Name: r.Guardrail.Event, Time: at.Add(time.Hour), Received: at.Add(time.Hour)})
+	}
+	tally.Watched = nil
+	for i := range list {
+		Close(tally, &list[i], r, at.Add(100*24*time.Hour).UnixMilli())
+	}
+	if v := Judge(tally, r); v.Blind {
+		t.Errorf("each of %d units was harmed, and it is blind: %+v", len(list), tally.Watched)
+	}
+}
