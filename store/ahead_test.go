@@ -68,3 +68,24 @@ func TestEventsAheadAreBounded(t *testing.T) {
 		t.Errorf("the last one is %v", got)
 	}
 }
+
+// So do those of an id that is merged into another meanwhile.
+func TestEventsAheadOfAMerge(t *testing.T) {
+	c := &clock{t: epoch}
+	s := open(t, t.TempDir(), c, nil)
+	defer closed(t, s)
+	rule := loadSite(t).Rule(invite)
+	arm, _ := rule.Assign("browser")
+	asked := c.now()
+	c.advance(time.Second)
+	appendAll(t, s, track(c, "browser", rule.Guardrail.Event))
+	c.advance(time.Second)
+	appendAll(t, s, &events.Event{Source: "edge", Kind: events.Alias, Visitor: "user", Anonymous: "browser", Time: c.now(), Received: c.now()})
+	s.Expose(rules.Exposure{Rule: rule.Name, Version: rule.Version, Unit: segments.Unit{Who: segments.Visitor, ID: "browser"},
+		Arm: arm, Treatment: rule.Rollout.Treatment, At: asked})
+	settle(t, s)
+	st, _ := s.Standing(invite)
+	if n := both(&st.Tally); n.Exposed != 1 || n.Harmed != 1 {
+		t.Errorf("%+v", n)
+	}
+}

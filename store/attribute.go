@@ -49,12 +49,18 @@ func (w *writer) expose(x *rules.Exposure) error {
 		return nil
 	}
 	if unit.ID != x.Unit.ID { // it was merged while its page was on the way
-		if err := w.keep(t.rule, unit, x.Unit.ID); err != nil {
+		if err := w.keepFirst(t.rule, unit, x.Unit.ID); err != nil {
 			return err
 		}
 	}
-	for _, e := range w.ahead.of(unit, now.At) {
-		outcomes.Observe(t.tally, &n.Enrolment, t.rule, e)
+	did := w.ahead.of(unit, now.At)
+	if unit != x.Unit {
+		did = append(did, w.ahead.of(x.Unit, now.At)...)
+	}
+	for _, e := range did {
+		if outcomes.Observe(t.tally, &n.Enrolment, t.rule, e) {
+			t.breach = e.Received
+		}
 	}
 	w.s.counters.exposures.Add(1)
 	if err := w.tell(x, t.rule, unit); err != nil {
@@ -137,6 +143,16 @@ func (w *writer) mergeEnrolments(from, to segments.Unit) error {
 			return err
 		}
 		if !other.known {
+			if n.known {
+				continue
+			}
+			as, err := w.assignedAs(t.rule, from)
+			if err == nil && as != from.ID { // of an earlier run
+				err = w.keepFirst(t.rule, to, as)
+			}
+			if err != nil {
+				return err
+			}
 			continue
 		}
 		if !n.known || other.At < n.At { // its exposure is the first one

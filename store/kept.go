@@ -59,3 +59,12 @@ func (w *writer) keep(r *rules.Rule, visitor segments.Unit, as string) error {
 	u.dirty = true
 	return nil
 }
+
+// keepFirst is keep, unless the rule assigns the visitor by another id than their
+// own already.
+func (w *writer) keepFirst(r *rules.Rule, visitor segments.Unit, as string) error {
+	if was, err := w.assignedAs(r, visitor); err != nil || was != visitor.ID {
+		return err
+	}
+	return w.keep(r, visitor, as)
+}

@@ -58,3 +58,38 @@ func TestKeptIDs(t *testing.T) {
 	}
 	closed(t, s)
 }
+
+// Who was exposed before a resume, and is merged again before they are exposed
+// after it, is assigned by the first id still; and so they are where a page that
+// they were assigned for by it ends after the merge.
+func TestKeptIDAfterAResume(t *testing.T) {
+	c := &clock{t: epoch}
+	s := open(t, t.TempDir(), c, nil)
+	defer closed(t, s)
+	rule := loadSite(t).Rule(invite)
+	arm, _ := rule.Assign("browser")
+	expose := func(id string) {
+		s.Expose(rules.Exposure{Rule: rule.Name, Version: rule.Version, Unit: segments.Unit{Who: segments.Visitor, ID: id},
+			Arm: arm, Treatment: rule.Rollout.Treatment, At: c.now()})
+		settle(t, s)
+	}
+	alias := func(from, to string) {
+		c.advance(time.Second)
+		appendAll(t, s, &events.Event{Source: "edge", Kind: events.Alias, Visitor: to, Anonymous: from, Time: c.now(), Received: c.now()})
+		unit, record := s.Lookup(segments.Unit{Who: segments.Visitor, ID: "browser"})
+		if len(record.Kept) != 1 || record.Kept[0].As != "browser" {
+			t.Errorf("%s, now %s, is assigned as %+v", from, unit.ID, record.Kept)
+		}
+	}
+	expose("browser")
+	alias("browser", "user")
+	if err := s.Rollback(context.Background(), invite, ByPerson, "me", "to see"); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Resume(context.Background(), invite, "me", "seen"); err != nil {
+		t.Fatal(err)
+	}
+	alias("user", "person")
+	expose("user")
+	alias("person", "member")
+}
