@@ -228,7 +228,8 @@ func servedOf(x *proxy.Exchange) (s outcomes.Served, ok bool) {
 
 // withSurface adds what an exchange says of the surface of a placement.
 func withSurface(s outcomes.Served, x *proxy.Exchange, i int) outcomes.Served {
-	if s.Failed || s.Broken || x.Status != http.StatusOK {
+	corrupt := x.Broken != nil && x.Passthrough == proxy.ReasonCoding
+	if s.Failed || s.Broken && !corrupt || x.Status != http.StatusOK {
 		return s
 	}
 	switch x.Passthrough {

@@ -19,6 +19,7 @@ import (
 	"github.com/seed14307185/refract/outcomes"
 	"github.com/seed14307185/refract/proxy"
 	"github.com/seed14307185/refract/rewrite"
+	"github.com/seed14307185/refract/rewrite/coding"
 	"github.com/seed14307185/refract/rules"
 	"github.com/seed14307185/refract/store"
 )
@@ -224,6 +225,9 @@ func TestServedOf(t *testing.T) {
 			x.Sightings[0] = rewrite.Sighting{State: rewrite.Untouched, Reason: rewrite.Unclosed}
 		}), want: outcomes.Served{Took: took, Surface: true, Fault: outcomes.FaultBailout}},
 		"no-transform": {x: page(func(x *proxy.Exchange) { x.Passthrough, x.Sightings = proxy.ReasonNoTransform, nil }), want: outcomes.Served{Took: took, Surface: true, Fault: outcomes.FaultBailout}},
+		"corrupt": {x: page(func(x *proxy.Exchange) {
+			x.Passthrough, x.Broken, x.Sightings = proxy.ReasonCoding, coding.ErrCorrupt, nil
+		}), want: outcomes.Served{Broken: true, Surface: true, Fault: outcomes.FaultBailout}},
 		"no page":      {x: page(func(x *proxy.Exchange) { x.Passthrough, x.Sightings = proxy.ReasonType, nil }), want: outcomes.Served{Took: took}},
 		"redirect":     {x: page(func(x *proxy.Exchange) { x.Status, x.Passthrough, x.Sightings = 302, proxy.ReasonStatus, nil }), want: outcomes.Served{Took: took}},
 		"not modified": {x: page(func(x *proxy.Exchange) { x.Status = 304 }), want: outcomes.Served{Took: took}},
