@@ -109,7 +109,11 @@ func TestRotation(t *testing.T) {
 		old, young := newKey(), newKey()
 		s := byKeys(keysURL)
 		byOld, byYoung := sign(t, jose.ES256, old, "old", now()), sign(t, jose.ES256, young, "young", now())
-		i.has(jwks(public(old, "old")))
+		asked := make(chan bool)
+		i.answers(func(w http.ResponseWriter, _ *http.Request) {
+			<-asked
+			_, _ = w.Write(jwks(public(old, "old")))
+		})
 		use(t, v, s)
 		id := func(token, want string, reason Reason) {
 			t.Helper()
@@ -122,6 +126,7 @@ func TestRotation(t *testing.T) {
 			}
 		}
 		id(byOld, "", Key) // the key set is on its way
+		close(asked)
 		synctest.Wait()
 		id(byOld, "ann", "")
 		id(byYoung, "", Key)
