@@ -344,14 +344,7 @@ func TestHoldIsWrittenWithItsEntry(t *testing.T) {
 	left := map[string]bool{}
 	for i := range int64(7) {
 		s, cut := openCut(t, image, begin+(end-begin)*i/6, c)
-		b, err := s.get(runKey(ramped, set.Rule(ramped).Version))
-		if err != nil {
-			t.Fatal(err)
-		}
-		var run Run
-		if err := json.Unmarshal(b, &run); err != nil {
-			t.Fatal(err)
-		}
+		run := runOnDisk(t, s, set)
 		list := entries(t, s, "hold", "release")
 		if is := len(list) == 1; is != (len(run.Holds) == 1) || is && !run.Holds[0].Since.Equal(list[0].At) {
 			t.Errorf("cut %d of 6: it is held as %v, and there are %d entries", i, run.Holds, len(list))

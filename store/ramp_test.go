@@ -310,6 +310,19 @@ func TestResumeBeginsTheRampAnew(t *testing.T) {
 	}
 }
 
+// runOnDisk is the run of the rule with a ramp as a restart finds it.
+func runOnDisk(t *testing.T, s *Store, set *rules.Set) (run Run) {
+	t.Helper()
+	b, err := s.get(runKey(ramped, set.Rule(ramped).Version))
+	if err == nil {
+		err = json.Unmarshal(b, &run)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return run
+}
+
 // Wherever a crash cuts the log, the step and the ledger agree.
 func TestStepIsWrittenWithItsEntry(t *testing.T) {
 	c := &clock{t: epoch}
@@ -328,14 +341,7 @@ func TestStepIsWrittenWithItsEntry(t *testing.T) {
 	steps := map[int]bool{}
 	for i := range int64(13) {
 		s, cut := openCut(t, image, begin+(end-begin)*i/12, c)
-		b, err := s.get(runKey(ramped, set.Rule(ramped).Version))
-		if err != nil {
-			t.Fatal(err)
-		}
-		var run Run
-		if err := json.Unmarshal(b, &run); err != nil {
-			t.Fatal(err)
-		}
+		run := runOnDisk(t, s, set)
 		steps[run.Stage.Step] = true
 		if n := len(entries(t, s, "ramp")); n != run.Stage.Step-1 {
 			t.Errorf("cut %d of 12: step %d, and %d entries", i, run.Stage.Step, n)
