@@ -159,7 +159,9 @@ func (r *Rule) Arm(unit segments.Unit, visitor segments.Record) (arm Arm, in boo
 
 // Key is a hash of the rule's name and version.
 func (r *Rule) Key() uint64 {
-	sum := sha256.Sum256([]byte(r.Name + "\x00" + r.Version))
+	var room [256]byte
+	b := append(append(append(room[:0], r.Name...), 0), r.Version...)
+	sum := sha256.Sum256(b)
 	return binary.BigEndian.Uint64(sum[:8])
 }
 
