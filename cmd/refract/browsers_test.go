@@ -32,15 +32,15 @@ func TestSampleRatioOfABrowser(t *testing.T) {
 		t.Fatal(err)
 	}
 	r := start(t, dir)
-	todo := map[rules.Arm]map[string]int{rules.Treatment: {chromiumAgent: 200}, rules.Control: {chromiumAgent: 110, firefoxAgent: 150}}
+	due := map[rules.Arm]map[string]int{rules.Treatment: {chromiumAgent: 200}, rules.Control: {chromiumAgent: 110, firefoxAgent: 150}}
 	var joined []map[string]any
 	var visits [][2]string
 	for i := 0; len(visits) < 460; i++ {
 		who := fmt.Sprint("person-", i)
 		arm, _ := set.Rule("banner").Assign(who)
 		for _, agent := range []string{chromiumAgent, firefoxAgent} {
-			if todo[arm][agent] > 0 {
-				todo[arm][agent]--
+			if due[arm][agent] > 0 {
+				due[arm][agent]--
 				visits = append(visits, [2]string{who, agent})
 				joined = append(joined, map[string]any{"type": "track", "event": "Joined", "userId": who})
 				break
